@@ -1,0 +1,3 @@
+"""A resumable batch-processing engine for LLM APIs."""
+
+__version__ = "0.1.0"

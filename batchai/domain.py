@@ -1,0 +1,182 @@
+"""The values that travel between rooms: items, requests, replies, usage, attempts, outcomes."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from decimal import Decimal
+from enum import StrEnum
+from typing import Any
+
+NO_COST = Decimal(0)
+MAIN_STEP = "main"  # the name in the store of the one step of a job without `steps:`
+
+
+class State(StrEnum):
+    """Where an item is in a step."""
+
+    PENDING = "pending"
+    RUNNING = "running"
+    WAITING = "waiting"
+    SUCCEEDED = "succeeded"
+    FAILED = "failed"
+    SKIPPED = "skipped"
+    UNKNOWN = "unknown"
+
+
+class Outcome(StrEnum):
+    """How an attempt ended; the one taxonomy over all providers."""
+
+    SUCCEEDED = "succeeded"
+    # the model answered, and it is billed, but the answer is no result
+    TRUNCATED = "truncated"  # cut at max_tokens or at the context window
+    REFUSED = "refused"  # the model or a content filter declined
+    EMPTY = "empty"  # a normal stop with no text
+    INVALID = "invalid"  # not JSON, or against the schema
+    # the provider did not serve; worth another attempt
+    RATE_LIMITED = "rate_limited"  # 429
+    OVERLOADED = "overloaded"  # 529, 503
+    SERVER_ERROR = "server_error"  # 5xx, 408, 409, 425
+    CONNECTION_LOST = "connection_lost"  # no connection, or lost before or amid the answer
+    TIMED_OUT = "timed_out"  # the deadline passed
+    MALFORMED = "malformed"  # 200 that is not an answer: HTML, an error object, cut JSON
+    # the provider will never serve this request
+    REJECTED = "rejected"  # 400, 413, 422
+    # nothing will be served: the run stops, items stay pending
+    AUTH_FAILED = "auth_failed"  # 401, 403
+    QUOTA_EXHAUSTED = "quota_exhausted"  # no credit, spend limit reached
+    UNKNOWN_MODEL = "unknown_model"  # 404
+    # no attempt was made, nothing was spent
+    UNRENDERABLE = "unrenderable"  # the prompt cannot be rendered for this item
+    OVER_LIMIT = "over_limit"  # the request alone exceeds a limit
+    # sent, and the process died before it was recorded: may have been billed
+    UNKNOWN = "unknown"
+
+
+@dataclass(frozen=True, slots=True)
+class Item:
+    """One source record.
+
+    key: stable identity, unique in the input. position: 0-based order in the input.
+    fields: column name → value. place: where it stands, for messages (`data/a.csv:12`).
+    """
+
+    key: str
+    position: int
+    fields: Mapping[str, Any]
+    place: str
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """One turn; role is `user` or `assistant`."""
+
+    role: str
+    content: str
+
+
+@dataclass(frozen=True, slots=True)
+class ModelSettings:
+    """What is the same in every request of a step; provider-neutral.
+
+    `schema` is the user's own JSON Schema (the provider room makes its dialect of it), None for text.
+    """
+
+    provider: str
+    model: str
+    temperature: float | None = None
+    top_p: float | None = None
+    stop: tuple[str, ...] = ()
+    metadata: Mapping[str, str] | None = None
+    effort: str | None = None
+    extra_body: Mapping[str, Any] | None = None
+    schema: Mapping[str, Any] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """One provider-neutral call."""
+
+    settings: ModelSettings
+    system: str | None
+    messages: tuple[Message, ...]
+    max_tokens: int
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """Tokens in disjoint buckets; `reasoning` is a part of `output`, not an addition to it."""
+
+    uncached_input: int = 0
+    cache_read: int = 0
+    cache_write_5m: int = 0
+    cache_write_1h: int = 0
+    output: int = 0
+    reasoning: int = 0
+
+    @property
+    def input(self) -> int:
+        """All input tokens, cached or not."""
+        return self.uncached_input + self.cache_read + self.cache_write_5m + self.cache_write_1h
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """What came back of one call. Never an exception: a failure is data.
+
+    outcome: SUCCEEDED here means a normal stop with some text; validation comes later.
+    text: what the model wrote, also of a truncated or refused reply. usage: None where the provider
+    sent none. model: as resolved by the provider. may_be_billed: no usage is known, yet the
+    provider may have generated an answer (timeout, reset in mid-body): charge the worst case.
+    retry_after_seconds: the provider's own word. detail: one line for a person, without keys or prompt.
+    """
+
+    outcome: Outcome
+    text: str = ""
+    usage: Usage | None = None
+    model: str | None = None
+    status: int | None = None
+    request_id: str | None = None
+    retry_after_seconds: float | None = None
+    may_be_billed: bool = False
+    detail: str = ""
+    headers: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """One provider call for one item and step, as the ledger records it before it is sent."""
+
+    id: int
+    item_id: int
+    step: str
+    number: int
+    run_id: int
+    launch_id: int
+    model: str
+    fingerprint: bytes
+    max_tokens: int
+    input_tokens: int
+    sent_at: datetime
+    worst_cost: Decimal
+
+
+@dataclass(frozen=True, slots=True)
+class Settlement:
+    """How an attempt ended, as the ledger records it when it is closed.
+
+    cost: confirmed by the provider's usage. unconfirmed_cost: what may have been billed beside it
+    (the worst case where usage is missing). answer: kept for answers that are no result.
+    """
+
+    attempt_id: int
+    outcome: Outcome
+    closed_at: datetime
+    usage: Usage
+    cost: Decimal = NO_COST
+    unconfirmed_cost: Decimal = NO_COST
+    latency_seconds: float = 0.0
+    model: str | None = None
+    status: int | None = None
+    request_id: str | None = None
+    detail: str = ""
+    answer: str | None = None
