@@ -180,3 +180,30 @@ class Settlement:
     request_id: str | None = None
     detail: str = ""
     answer: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Lineage:
+    """Where a result came from."""
+
+    model: str | None
+    cost_usd: Decimal
+    attempts: int
+    run: int
+    time: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class ResultRow:
+    """One selected item with what became of it, as exports and the Python API hand it out.
+
+    fields: the item's columns (empty where `retain.items` is false). result: a dict, list or scalar of a
+    schema, a str without one, None unless succeeded. error: one line for a person, empty on success.
+    """
+
+    key: str
+    fields: Mapping[str, Any]
+    result: Any
+    state: State
+    error: str
+    lineage: Lineage
