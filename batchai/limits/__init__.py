@@ -1,0 +1,8 @@
+"""The gate: rate limits, concurrency and budget behind one `Gate.acquire`."""
+
+from batchai.limits.budget import Budget
+from batchai.limits.estimate import Calibration, estimate_tokens
+from batchai.limits.gate import Gate
+from batchai.limits.permit import Ask, Past, Permit
+
+__all__ = ["Ask", "Budget", "Calibration", "Gate", "Past", "Permit", "estimate_tokens"]

@@ -1,0 +1,90 @@
+"""What a request asks of the gate, and the permit that it gets."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from decimal import Decimal
+
+from batchai.domain import NO_COST
+from batchai.limits.budget import Budget
+from batchai.limits.windows import Entry, SlidingWindow
+
+
+@dataclass(frozen=True, slots=True)
+class Ask:
+    """What one request needs.
+
+    input_tokens: an estimate. output_tokens: its `max_tokens`. worst_cost: the most it costs, USD.
+    """
+
+    input_tokens: int
+    output_tokens: int
+    worst_cost: Decimal = NO_COST
+
+
+@dataclass(frozen=True, slots=True)
+class Past:
+    """A request of an earlier process, from the ledger: what still counts after a restart."""
+
+    age_seconds: float
+    input_tokens: int
+    output_tokens: int
+
+
+class Permit:
+    """The right to send one request. Settle it with what it came to, then release it."""
+
+    __slots__ = ("_ask", "_budget", "_free_slot", "_is_released", "_is_settled", "_places")
+
+    def __init__(
+        self,
+        ask: Ask,
+        *,
+        places: tuple[tuple[SlidingWindow, Entry], ...],
+        budget: Budget,
+        free_slot: Callable[[], None],
+    ) -> None:
+        self._ask = ask
+        self._places = places
+        self._budget = budget
+        self._free_slot = free_slot
+        self._is_settled = False
+        self._is_released = False
+
+    def settle(
+        self,
+        *,
+        input_tokens: int,
+        output_tokens: int,
+        cost: Decimal,
+        unconfirmed: Decimal = NO_COST,
+    ) -> None:
+        """Replace estimates by actuals, in the windows of the reservation; the first call counts.
+
+        A request that never left settles with zeros. It still counts as a request.
+        """
+        if self._is_settled:
+            return
+        self._is_settled = True
+        ask = self._ask
+        for window, entry in self._places:
+            window.correct(
+                entry,
+                max(0, input_tokens) - ask.input_tokens,
+                max(0, output_tokens) - ask.output_tokens,
+            )
+        self._budget.settle(ask.worst_cost, cost=cost, unconfirmed=unconfirmed)
+
+    def release(self) -> None:
+        """Give the slot back; the first call counts.
+
+        Not settled before, the request may have been billed: its worst cost becomes unconfirmed,
+        and the windows keep the estimate.
+        """
+        if self._is_released:
+            return
+        self._is_released = True
+        if not self._is_settled:
+            self._is_settled = True
+            worst = self._ask.worst_cost
+            self._budget.settle(worst, cost=NO_COST, unconfirmed=worst)
+        self._free_slot()
