@@ -1,0 +1,206 @@
+"""The simulator as a thread: a real HTTP server on the loopback address."""
+
+import asyncio
+import threading
+from collections.abc import Mapping
+from decimal import Decimal
+from types import TracebackType
+from typing import Any, Literal, Self
+
+from aiohttp import web
+
+from batchai.errors import ProviderError
+from batchai.simulator.record import Rates, Received, Record
+from batchai.simulator.service import Service
+from batchai.simulator.settings import Settings
+
+HOST = "127.0.0.1"
+BACKLOG = 4096
+_SHUTDOWN_SECONDS = 0.01  # what hangs on purpose is cancelled after this
+_START_SECONDS = 10.0
+_DEFAULTS = Settings()
+
+
+class Simulator:
+    """A provider that serves while the `with` block lasts, whatever becomes of its clients.
+
+    ProviderError when the port is taken. All methods may be called from any thread.
+    """
+
+    def __init__(self, settings: Settings = _DEFAULTS) -> None:
+        self._settings = settings
+        self._record = Record()
+        self._ready = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="simulator", daemon=True)
+        self._problem: OSError | None = None
+        self._port = 0
+        self._loop: asyncio.AbstractEventLoop
+        self._service: Service
+        self._stop: asyncio.Event
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        if not self._ready.wait(_START_SECONDS):
+            raise ProviderError(
+                f"simulator: not started within {_START_SECONDS} s; is the machine busy?"
+            )
+        if self._problem is not None:
+            raise ProviderError(
+                f"simulator: cannot listen on {HOST}:{self._settings.port}: {self._problem}; give another port"
+            ) from self._problem
+        return self
+
+    def __exit__(
+        self,
+        _type: type[BaseException] | None,
+        _error: BaseException | None,
+        _trace: TracebackType | None,
+    ) -> None:
+        self._loop.call_soon_threadsafe(self._stop.set)
+        self._thread.join()
+
+    # --- where it listens
+
+    @property
+    def port(self) -> int:
+        """The port it listens on."""
+        return self._port
+
+    @property
+    def url(self) -> str:
+        """`http://127.0.0.1:PORT`."""
+        return f"http://{HOST}:{self._port}"
+
+    @property
+    def anthropic_url(self) -> str:
+        """The base URL for the anthropic SDK."""
+        return self.url
+
+    @property
+    def openai_url(self) -> str:
+        """The base URL for the openai SDK."""
+        return f"{self.url}/v1"
+
+    # --- what it saw
+
+    @property
+    def received(self) -> list[Received]:
+        """Everything that asked for an answer, in order of arrival; a copy."""
+        return self._record.entries
+
+    @property
+    def in_flight_peak(self) -> int:
+        """The most requests that were in flight at once."""
+        return self._record.in_flight_peak
+
+    @property
+    def neighbours_served(self) -> int:
+        """Requests of the account's other users that found room."""
+        return self._service.judge.neighbours[0]
+
+    @property
+    def neighbours_refused(self) -> int:
+        """Requests of the account's other users that found none."""
+        return self._service.judge.neighbours[1]
+
+    def worst_window(self, seconds: float = 60.0) -> int:
+        """The most requests that arrived within any window of that length."""
+        return self._record.worst_window(seconds)
+
+    def worst_token_window(
+        self, seconds: float = 60.0, kind: Literal["total", "input", "output"] = "total"
+    ) -> int:
+        """The most tokens billed within any window, each request's at its arrival."""
+        return self._record.worst_token_window(seconds, kind)
+
+    def bill(self, rates: Rates | Mapping[str, Rates]) -> Decimal:
+        """USD for everything generated, also what no client read; one rate, or one per model."""
+        return self._record.bill(rates)
+
+    # --- choosing a moment
+
+    def wait_for(self, count: int, timeout_seconds: float = 10.0) -> None:
+        """Block until that many requests have arrived; TimeoutError otherwise."""
+        self._record.wait_until(
+            lambda: self._record.arrived_count >= count,
+            timeout_seconds=timeout_seconds,
+            what=f"{count} arrivals",
+        )
+
+    def wait_for_served(self, count: int, timeout_seconds: float = 10.0) -> None:
+        """Block until that many requests have been decided on; TimeoutError otherwise."""
+        self._record.wait_until(
+            lambda: self._record.served_count >= count,
+            timeout_seconds=timeout_seconds,
+            what=f"{count} answers",
+        )
+
+    def hold(self) -> None:
+        """From now on requests arrive but nothing is answered, until `release`."""
+        self._call(self._service.open.clear)
+
+    def release(self) -> None:
+        """Answer again, also what waits."""
+        self._call(self._service.open.set)
+
+    # --- the server's thread
+
+    def _call(self, action: Any) -> None:
+        done = threading.Event()
+
+        def act() -> None:
+            action()
+            done.set()
+
+        self._loop.call_soon_threadsafe(act)
+        done.wait()
+
+    def _run(self) -> None:
+        asyncio.run(self._serve())
+
+    async def _serve(self) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._stop = asyncio.Event()
+        self._service = Service(self._settings, self._record)
+        runner = web.ServerRunner(
+            _Server(self._service, max_body_bytes=self._settings.max_body_bytes),
+            shutdown_timeout=_SHUTDOWN_SECONDS,
+        )
+        await runner.setup()
+        try:
+            site = web.TCPSite(runner, HOST, self._settings.port, backlog=BACKLOG)
+            await site.start()
+            self._port = runner.addresses[0][1]
+        except OSError as problem:
+            self._problem = problem
+            self._ready.set()
+        else:
+            self._ready.set()
+            await self._stop.wait()
+        finally:
+            await runner.cleanup()
+
+
+class _Server(web.Server):
+    """aiohttp's low-level server, which also takes large bodies and notes who leaves."""
+
+    def __init__(self, service: Service, *, max_body_bytes: int) -> None:
+        super().__init__(service.serve, request_factory=self._request, access_log=None)
+        self._departures = service.departures
+        # far above the provider's limit: the service answers 413 itself, in the provider's words
+        self._read_limit = max_body_bytes * 2
+
+    def connection_lost(
+        self, handler: web.RequestHandler, exc: BaseException | None = None
+    ) -> None:
+        """Called by aiohttp."""
+        super().connection_lost(handler, exc)
+        self._departures.note(handler)
+
+    def _request(
+        self, message: Any, payload: Any, protocol: Any, writer: Any, task: Any
+    ) -> web.BaseRequest:
+        loop, limit = self._loop, self._read_limit
+        return web.BaseRequest(
+            message, payload, protocol, writer, task, loop, client_max_size=limit
+        )
