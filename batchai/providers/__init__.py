@@ -1,0 +1,16 @@
+"""The providers: one account at one address, asked one request at a time."""
+
+from batchai.providers.base import Provider
+from batchai.providers.bodies import worst_input_tokens
+from batchai.providers.parameters import parameter_mistakes, turn_mistakes
+from batchai.providers.registry import check_provider, key_variables, open_provider
+
+__all__ = [
+    "Provider",
+    "check_provider",
+    "key_variables",
+    "open_provider",
+    "parameter_mistakes",
+    "turn_mistakes",
+    "worst_input_tokens",
+]

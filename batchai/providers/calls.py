@@ -1,0 +1,185 @@
+"""One call through an SDK: bytes out, one Reply back, whatever happens in between."""
+
+import asyncio
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from typing import Any, Protocol
+
+import httpx2
+import orjson
+
+from batchai.clock import Clock
+from batchai.domain import Outcome, Reply, Usage
+from batchai.providers import failures
+from batchai.providers.transport import NotSentError
+from batchai.providers.wording import one_line, without_echo
+from batchai.schemas import safe_text
+
+
+class SdkClient(Protocol):
+    """What both SDKs' clients have in common, as far as we use it."""
+
+    async def post(
+        self, path: str, *, cast_to: type[httpx2.Response], content: bytes, options: Any
+    ) -> httpx2.Response:
+        """One POST; raises the SDK's own exceptions."""
+        ...
+
+    async def close(self) -> None:
+        """Close the connections."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """A client with what is needed to use it and to read what comes back.
+
+    status_error, connection_error: the SDK's exceptions with and without an HTTP response.
+    read: a decoded 200 → outcome, text, usage, model and detail. key: only to redact it.
+    """
+
+    client: SdkClient
+    path: str
+    status_error: type[Exception]
+    connection_error: type[Exception]
+    read: Callable[[dict[str, Any]], Reply]
+    key: str | None
+    options: Mapping[str, Any]
+
+
+async def call(line: Line, body: bytes, *, deadline_seconds: float) -> Reply:
+    """Exactly one HTTP request; every failure is a Reply. Only CancelledError passes."""
+    try:
+        async with asyncio.timeout(deadline_seconds):
+            response = await line.client.post(
+                line.path, cast_to=httpx2.Response, content=body, options=line.options
+            )
+    except TimeoutError:
+        return Reply(
+            Outcome.TIMED_OUT,
+            may_be_billed=True,
+            detail=f"no complete answer within {deadline_seconds:g} s",
+        )
+    except line.status_error as error:
+        return _refused(line, body, response_of(error))
+    except line.connection_error as error:
+        return _lost(line, error)
+    return _answered(line, body, response)
+
+
+def response_of(error: Exception) -> httpx2.Response:
+    """The HTTP response that an SDK's status error carries."""
+    response: httpx2.Response = error.response  # type: ignore[attr-defined]
+    return response
+
+
+def malformed(detail: str) -> Reply:
+    """A 200 that is no answer; it may have been billed."""
+    return Reply(Outcome.MALFORMED, may_be_billed=True, detail=detail)
+
+
+def _answered(line: Line, body: bytes, response: httpx2.Response) -> Reply:
+    reply = _read(line, body, response)
+    return replace(
+        reply,
+        text=safe_text(reply.text),
+        status=response.status_code,
+        may_be_billed=reply.usage is None,
+        detail=one_line(reply.detail, key=line.key),
+        **_facts(response),
+    )
+
+
+def _read(line: Line, body: bytes, response: httpx2.Response) -> Reply:
+    try:
+        answer = _decode(response.content)
+    except ValueError:
+        return malformed(_not_json(response))
+    if not isinstance(answer, dict):
+        return malformed(f"the answer is a JSON {type(answer).__name__}, not an object")
+    if "error" in answer and (error := failures.error_of(answer)):
+        kind = " ".join(part for part in (error.kind, error.code) if part)
+        return malformed(f"200 with an error: {kind} {without_echo(error.message, body)}")
+    return line.read(answer)
+
+
+def _decode(content: bytes) -> Any:
+    """Decoded JSON; raises ValueError. Lone surrogates, which orjson refuses, were paid for too."""
+    try:
+        return orjson.loads(content)
+    except orjson.JSONDecodeError:
+        try:
+            return json.loads(content.decode("utf-8", "replace"))
+        except RecursionError as error:
+            raise ValueError("nested too deeply") from error
+
+
+def _not_json(response: httpx2.Response) -> str:
+    content = response.content
+    if not content.strip():
+        return "an empty body"
+    if content.lstrip()[:1] == b"<":
+        title = failures.page_title(content)
+        return f"an HTML page, {title!r}" if title else "an HTML page"
+    return f"{len(content):,} bytes that are not whole JSON"
+
+
+def _refused(line: Line, body: bytes, response: httpx2.Response) -> Reply:
+    status = response.status_code
+    error = failures.read_error(response.content) or failures.ApiError(
+        message=failures.page_title(response.content)
+    )
+    outcome = failures.classify(status, error)
+    words = (
+        f"HTTP {status}",
+        " ".join(sorted(error.codes)),
+        without_echo(error.message, body),
+        failures.remedy(status, outcome, error),
+    )
+    return Reply(
+        outcome,
+        status=status,
+        may_be_billed=failures.may_have_run(status),
+        retry_after_seconds=failures.retry_after_seconds(
+            response.headers, now=Clock().utcnow().timestamp()
+        ),
+        detail=one_line(": ".join(filter(None, words)), key=line.key),
+        **_facts(response),
+    )
+
+
+def _lost(line: Line, error: Exception) -> Reply:
+    cause = error.__cause__ or error
+    if isinstance(cause, httpx2.DecodingError):
+        return malformed("the answer's compression is broken")
+    return Reply(
+        Outcome.CONNECTION_LOST,
+        may_be_billed=not isinstance(cause, NotSentError),
+        detail=one_line(str(cause) or type(cause).__name__, key=line.key),
+    )
+
+
+def _facts(response: httpx2.Response) -> dict[str, Any]:
+    """Request id and rate-limit headers, as fields of a Reply."""
+    request_id, limits = None, {}
+    for raw_name, raw_value in response.headers.raw:
+        name = raw_name.lower()
+        if b"ratelimit" in name or name in (b"retry-after", b"retry-after-ms"):
+            limits[name.decode("ascii", "replace")] = raw_value.decode("latin-1")
+        elif name in (b"request-id", b"x-request-id"):
+            request_id = one_line(raw_value.decode("latin-1"), key=None, limit=100)
+    return {"request_id": request_id, "headers": limits}
+
+
+def count(value: Any) -> int | None:
+    """A token count of a provider's usage; None where it is none (absent counts as 0)."""
+    if value is None:
+        return 0
+    return value if type(value) is int and value >= 0 else None
+
+
+def consistent(usage: Usage) -> Usage | None:
+    """The usage unless a bucket is negative: parts larger than their whole are no usage."""
+    parts = (usage.uncached_input, usage.cache_read, usage.cache_write_5m, usage.cache_write_1h)
+    return usage if min(*parts, usage.output, usage.reasoning) >= 0 else None

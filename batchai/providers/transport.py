@@ -1,0 +1,154 @@
+"""One HTTP request over aiohttp, below the SDKs' httpx2 client.
+
+The SDKs' own aiohttp transport ignores socket options, forgets whether a request had left when its
+connection failed, and follows the environment's proxies for loopback addresses too. This one turns
+TCP keepalive on, tells "never sent" from "answer lost", and never lets plain HTTP out by a proxy.
+"""
+
+import socket
+import urllib.request
+from collections.abc import Mapping
+from urllib.parse import urlsplit
+
+import aiohttp
+import httpx2
+
+CONNECT_SECONDS = 10.0
+KEEPALIVE_SECONDS = 60.0  # idle connections; the default of 15 s would repeat TLS handshakes
+PROBE_SECONDS = 30  # TCP keepalive: well below the few minutes after which NATs forget a flow
+MAX_ANSWER_BYTES = 64 * 1024 * 1024
+
+
+class NotSentError(httpx2.ConnectError):
+    """No connection: the request surely never left, and nothing can have been billed."""
+
+
+class AnswerLostError(httpx2.ReadError):
+    """The connection failed after the request may have left: an answer may have been billed."""
+
+
+class KeepaliveTransport(httpx2.AsyncBaseTransport):
+    """Sends each request once and reads its whole answer; never follows a redirect.
+
+    The pool is unbounded because the gate bounds what is in flight: a pool smaller than the gate
+    would hold requests back while their deadlines run. Redirects come back as they are.
+    """
+
+    def __init__(self, base_url: str) -> None:
+        self._proxy = proxy_for(base_url)
+        self._session: aiohttp.ClientSession | None = None  # opened on the running loop
+
+    async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:
+        """Raises NotSentError or AnswerLostError; their messages name no header and no content."""
+        session = self._session = self._session or _new_session()
+        try:
+            async with session.request(
+                request.method,
+                str(request.url),
+                headers=request.headers,
+                data=request.content,
+                allow_redirects=False,
+                proxy=self._proxy,
+            ) as response:
+                content = await _read(response)
+        except _NEVER_SENT as error:
+            raise NotSentError(_reason(error), request=request) from error
+        except (aiohttp.ClientError, OSError) as error:
+            raise AnswerLostError(_reason(error), request=request) from error
+        return httpx2.Response(
+            response.status, headers=response.raw_headers, content=content, request=request
+        )
+
+    async def aclose(self) -> None:
+        """Close every connection; a second call does nothing."""
+        session, self._session = self._session, None
+        if session is not None:
+            await session.close()
+
+
+def proxy_for(base_url: str, environment: Mapping[str, str] | None = None) -> str | None:
+    """The environment's HTTPS proxy, for https addresses that NO_PROXY does not name.
+
+    TLS runs through the proxy, so it sees neither prompt nor key. Plain HTTP is loopback only, and
+    never takes a proxy.
+    """
+    parts = urlsplit(base_url)
+    proxies = urllib.request.getproxies() if environment is None else dict(environment)
+    if parts.scheme != "https" or urllib.request.proxy_bypass(parts.hostname or ""):
+        return None
+    return proxies.get("https")
+
+
+_NEVER_SENT = (
+    aiohttp.ClientConnectorError,
+    aiohttp.ConnectionTimeoutError,
+    aiohttp.ClientHttpProxyError,
+)
+
+
+def _new_session() -> aiohttp.ClientSession:
+    connector = aiohttp.TCPConnector(
+        limit=0,
+        keepalive_timeout=KEEPALIVE_SECONDS,
+        ssl=httpx2.create_ssl_context(),
+        socket_factory=_keepalive_socket,
+    )
+    return aiohttp.ClientSession(
+        connector=connector,
+        cookie_jar=aiohttp.DummyCookieJar(),
+        timeout=aiohttp.ClientTimeout(
+            total=None, connect=3 * CONNECT_SECONDS, sock_connect=CONNECT_SECONDS
+        ),
+        auto_decompress=False,  # httpx2 decodes
+        trust_env=False,
+    )
+
+
+def _keepalive_socket(address: aiohttp.AddrInfoType) -> socket.socket:
+    family, kind, protocol, _, _ = address
+    sock = socket.socket(family, kind, protocol)
+    sock.setblocking(False)
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+    # the three below are not on every system; SO_KEEPALIVE alone then keeps its two hours
+    for name, value in (("TCP_KEEPIDLE", PROBE_SECONDS), ("TCP_KEEPINTVL", 10), ("TCP_KEEPCNT", 6)):
+        if hasattr(socket, name):
+            sock.setsockopt(socket.IPPROTO_TCP, getattr(socket, name), value)
+    return sock
+
+
+async def _read(response: aiohttp.ClientResponse) -> bytes:
+    chunks, size = [], 0
+    async for chunk in response.content.iter_any():
+        size += len(chunk)
+        if size > MAX_ANSWER_BYTES:
+            raise aiohttp.ClientPayloadError(
+                f"the answer is larger than {MAX_ANSWER_BYTES:,} bytes"
+            )
+        chunks.append(chunk)
+    return b"".join(chunks)
+
+
+def _reason(error: Exception) -> str:
+    match error:
+        case aiohttp.ClientConnectorCertificateError():
+            return (
+                f"the TLS certificate of {error.host} cannot be verified "
+                f"({error.certificate_error}); if your network has its own authority, name its "
+                "file in SSL_CERT_FILE"
+            )
+        case aiohttp.ClientConnectorSSLError():
+            return f"TLS with {error.host} failed: {error.strerror or error}"
+        case aiohttp.ClientProxyConnectionError() | aiohttp.ClientHttpProxyError():
+            return f"the proxy of HTTPS_PROXY failed: {error}"
+        case aiohttp.ClientConnectorDNSError():
+            return f"the name {error.host} cannot be resolved"
+        case aiohttp.ClientConnectorError():
+            return f"no connection to {error.host}:{error.port}: {error.strerror or error.os_error}"
+        case aiohttp.ConnectionTimeoutError():
+            return f"no connection within {CONNECT_SECONDS:.0f} s"
+        case aiohttp.ServerDisconnectedError():
+            return "the server closed the connection without an answer"
+        case aiohttp.ClientPayloadError():
+            return f"the answer broke off: {error}"
+        case _:
+            return f"the connection broke: {str(error) or type(error).__name__}"

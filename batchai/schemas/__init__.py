@@ -1,0 +1,19 @@
+"""JSON Schema: into a provider's dialect, and out of an answer."""
+
+from batchai.schemas.answers import AnswerSchema, Reading
+from batchai.schemas.bounds import default_max_tokens, output_token_bound
+from batchai.schemas.dialects import normalise
+from batchai.schemas.fields import result_fields
+from batchai.schemas.mistakes import schema_mistakes
+from batchai.schemas.parsing import safe_text
+
+__all__ = [
+    "AnswerSchema",
+    "Reading",
+    "default_max_tokens",
+    "normalise",
+    "output_token_bound",
+    "result_fields",
+    "safe_text",
+    "schema_mistakes",
+]
