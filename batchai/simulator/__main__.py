@@ -1,4 +1,4 @@
-"""`python -m batchai.simulator`: the simulator in a process of its own; its first line is its URL."""
+"""`python -m batchai.simulator`: a simulator of its own process; its first line is its URL."""
 
 import argparse
 import signal

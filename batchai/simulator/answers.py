@@ -24,9 +24,9 @@ _FORMATS = {
 }
 # No generator of regular expressions: the first of these that matches is taken.
 _CANDIDATES = (
-    "abc", "a", "ABC", "A", "Abc", "1", "12", "123", "1234", "12345", "2026", "2026-11-22", "12:30",
-    "A1", "AB12", "ABC-123", "abc-123", "a@example.com", "https://example.com", "#a1b2c3", "1.5", "+491234567",
-    "A00.0", "en", "en-GB", "EUR", "USD", "v1.2.3", "",
+    "abc", "a", "ABC", "A", "Abc", "1", "12", "123", "1234", "12345", "2026", "2026-11-22",
+    "12:30", "A1", "AB12", "ABC-123", "abc-123", "a@example.com", "https://example.com", "#a1b2c3",
+    "1.5", "+491234567", "A00.0", "en", "en-GB", "EUR", "USD", "v1.2.3", "",
 )  # fmt: skip
 
 
@@ -34,26 +34,26 @@ def default_answer(request: SimRequest) -> str:
     """JSON that fits the request's schema, or a plain sentence that echoes the prompt."""
     if request.schema is None:
         return f"Answer to: {request.prompt[:40]}"
-    return json.dumps(
-        fitting(request.schema, seed=f"{request.model}\0{request.system}\0{request.prompt}")
-    )
+    seed = f"{request.model}\0{request.system}"
+    return json.dumps(fitting(request.schema, prompt=request.prompt, seed=seed))
 
 
-def fitting(schema: Mapping[str, Any], *, seed: str) -> Any:
-    """A value that fits the JSON Schema, chosen by the seed's text, whose words its strings echo.
+def fitting(schema: Mapping[str, Any], *, prompt: str, seed: str = "") -> Any:
+    """A value that fits the JSON Schema, chosen by the seed; strings echo a word of the prompt.
 
-    Covers enum, const, types, bounds, formats, nested objects, arrays, anyOf, oneOf, allOf, local $ref with
-    recursion. A `pattern` is met where one of a few dozen usual strings meets it, else it is not.
+    Covers enum, const, types, bounds, formats, nested objects, arrays, anyOf, oneOf, allOf, local
+    $ref with recursion. A `pattern` is met where one of a few dozen usual strings meets it, else
+    it is not.
     """
-    return _Writer(schema, seed).value(schema, 0)
+    return _Writer(schema, prompt, seed).value(schema, 0)
 
 
 class _Writer:
-    def __init__(self, root: Mapping[str, Any], seed: str) -> None:
-        raw = seed.encode("utf-8", "surrogatepass")
+    def __init__(self, root: Mapping[str, Any], prompt: str, seed: str) -> None:
+        raw = f"{seed}\0{prompt}".encode("utf-8", "surrogatepass")
         self._root = root
         self._choose = random.Random(int.from_bytes(hashlib.sha256(raw).digest()[:8], "big"))
-        self._words = re.findall(r"[A-Za-z0-9]{2,}", seed) or ["nothing"]
+        self._words = re.findall(r"\w{2,20}", prompt) or ["nothing"]
 
     def value(self, schema: Any, depth: int) -> Any:
         """A value for a sub-schema at this depth of nesting."""

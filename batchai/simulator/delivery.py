@@ -78,7 +78,7 @@ class Delivery:
             await response.write(wire.body[: len(wire.body) // 2])
             if fault is Fault.STALL:
                 await self._departures.wait(http)
-            # a reset overtakes what the client has not read yet: let the half of the body arrive first
+            # a reset overtakes what the client has not read yet: let the half body arrive first
             await asyncio.sleep(_FLUSH_SECONDS)
             _reset(http)
         return response

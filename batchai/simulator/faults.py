@@ -79,7 +79,8 @@ def scripted(script: Sequence[Fault | None]) -> FaultPlan:
 def seeded(seed: int, shares: Mapping[Fault, float]) -> FaultPlan:
     """Each fault on its share of requests (0.05 = 5 %).
 
-    Chosen by seed, prompt and how often the prompt came, hence the same in whatever order requests arrive.
+    Chosen by seed, prompt and how often the prompt came, hence the same in whatever order requests
+    arrive.
     """
     if not 0 <= sum(shares.values()) <= 1:
         raise ValueError(f"seeded: the shares add up to {sum(shares.values())}, give at most 1")

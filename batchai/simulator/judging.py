@@ -85,7 +85,9 @@ class Judge:
             return errors[Fault.AUTH]
         if call.size > settings.max_body_bytes:
             return errors[Fault.TOO_LARGE]
-        problem = call.dialect.fault_of(request.body, call.headers, schemas=settings.check_schemas)
+        problem = call.dialect.objection(request, call.headers)
+        if problem is None and settings.check_schemas:
+            problem = call.dialect.schema_objection(request)
         if problem is not None:
             return errors[Fault.BAD_REQUEST].saying(problem)
         if settings.models is not None and request.model not in settings.models:

@@ -31,9 +31,10 @@ class Served(StrEnum):
 class Received:
     """One request as it arrived and what was served.
 
-    arrived_at, served_at: seconds of `time.monotonic()`. headers: lower case, without the key. key_hash: first 16
-    hex digits of the key's SHA-256, "" without a key. usage: what is billed, also where the reply did not say;
-    None = nothing. client_present: whether the connection was still open when the answer was ready.
+    arrived_at, served_at: seconds of `time.monotonic()`. headers: lower case, without the key.
+    key_hash: first 16 hex digits of the key's SHA-256, "" without a key. usage: what is billed,
+    also where the reply did not say; None = nothing. client_present: whether the connection was
+    still open when the answer was ready.
     """
 
     sequence: int
@@ -138,8 +139,9 @@ class Record:
         with self._changed:
             if not self._changed.wait_for(reached, timeout_seconds):
                 raise TimeoutError(
-                    f"simulator: {what} not reached in {timeout_seconds} s: {len(self._arrivals)} arrived, "
-                    f"{self._served} served; look at what the client did, or wait longer"
+                    f"simulator: {what} not reached in {timeout_seconds} s: "
+                    f"{len(self._arrivals)} arrived, {self._served} served; "
+                    "look at what the client did, or wait longer"
                 )
 
     def worst_window(self, seconds: float) -> int:

@@ -9,8 +9,9 @@ from typing import Any
 class SimRequest:
     """One request for an answer.
 
-    prompt: the text of all turns but the system's, joined by blank lines. attempt: 1 for the first arrival of
-    this system and prompt. sequence: 0-based arrival index. body: the JSON as it came ({} if it was none).
+    prompt: the text of all turns but the system's, joined by blank lines. attempt: 1 for the first
+    arrival of this system and prompt. sequence: 0-based arrival index. body: the JSON as it came,
+    {} if it was none.
     """
 
     provider: str

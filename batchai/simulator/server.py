@@ -24,7 +24,8 @@ _DEFAULTS = Settings()
 class Simulator:
     """A provider that serves while the `with` block lasts, whatever becomes of its clients.
 
-    ProviderError when the port is taken. All methods may be called from any thread.
+    ProviderError when the port is taken. What a hook of the settings raised is raised at the end of
+    the block. All methods may be called from any thread.
     """
 
     def __init__(self, settings: Settings = _DEFAULTS) -> None:
@@ -46,18 +47,21 @@ class Simulator:
             )
         if self._problem is not None:
             raise ProviderError(
-                f"simulator: cannot listen on {HOST}:{self._settings.port}: {self._problem}; give another port"
+                f"simulator: cannot listen on {HOST}:{self._settings.port}: {self._problem}; "
+                "give another port"
             ) from self._problem
         return self
 
     def __exit__(
         self,
         _type: type[BaseException] | None,
-        _error: BaseException | None,
+        error: BaseException | None,
         _trace: TracebackType | None,
     ) -> None:
         self._loop.call_soon_threadsafe(self._stop.set)
         self._thread.join()
+        if error is None and self._service.problem is not None:
+            raise self._service.problem
 
     # --- where it listens
 
@@ -162,10 +166,7 @@ class Simulator:
         self._loop = asyncio.get_running_loop()
         self._stop = asyncio.Event()
         self._service = Service(self._settings, self._record)
-        runner = web.ServerRunner(
-            _Server(self._service, max_body_bytes=self._settings.max_body_bytes),
-            shutdown_timeout=_SHUTDOWN_SECONDS,
-        )
+        runner = web.ServerRunner(_Server(self._service), shutdown_timeout=_SHUTDOWN_SECONDS)
         await runner.setup()
         try:
             site = web.TCPSite(runner, HOST, self._settings.port, backlog=BACKLOG)
@@ -184,11 +185,9 @@ class Simulator:
 class _Server(web.Server):
     """aiohttp's low-level server, which also takes large bodies and notes who leaves."""
 
-    def __init__(self, service: Service, *, max_body_bytes: int) -> None:
+    def __init__(self, service: Service) -> None:
         super().__init__(service.serve, request_factory=self._request, access_log=None)
         self._departures = service.departures
-        # far above the provider's limit: the service answers 413 itself, in the provider's words
-        self._read_limit = max_body_bytes * 2
 
     def connection_lost(
         self, handler: web.RequestHandler, exc: BaseException | None = None
@@ -200,7 +199,7 @@ class _Server(web.Server):
     def _request(
         self, message: Any, payload: Any, protocol: Any, writer: Any, task: Any
     ) -> web.BaseRequest:
-        loop, limit = self._loop, self._read_limit
+        # no limit here: the service itself answers 413, in the provider's words
         return web.BaseRequest(
-            message, payload, protocol, writer, task, loop, client_max_size=limit
+            message, payload, protocol, writer, task, self._loop, client_max_size=0
         )

@@ -34,6 +34,7 @@ class Service:
     def __init__(self, settings: Settings, record: Record) -> None:
         self.open = asyncio.Event()  # while clear, requests arrive and wait
         self.open.set()
+        self.problem: Exception | None = None  # the first error of a hook, or of the simulator
         self.judge = Judge(settings)
         self.departures = Departures()
         self._delivery = Delivery(self.departures, drip_seconds=settings.drip_seconds)
@@ -58,7 +59,13 @@ class Service:
         with self._record.flight() as in_flight:
             if self._settings.fixed_answer is not None:
                 return await self._serve_fixed(http)
-            return await self._serve_call(http, dialect, in_flight)
+            try:
+                return await self._serve_call(http, dialect, in_flight)
+            except ConnectionError:  # the client left while it was sending
+                raise
+            except Exception as problem:
+                self.problem = self.problem or problem
+                raise
 
     async def _serve_fixed(self, http: web.BaseRequest) -> web.StreamResponse:
         await http.read()

@@ -10,7 +10,7 @@ from batchai.simulator.requests import SimRequest
 
 @dataclass(frozen=True, slots=True)
 class Latency:
-    """Seconds until an answer: `seconds` × a lognormal factor of median 1 + a part per output token."""
+    """Seconds until an answer: `seconds` × a lognormal factor of median 1 + so much per token."""
 
     seconds: float = 0.0
     sigma: float = 0.0  # of the logarithm; 0 = always the same
@@ -43,7 +43,7 @@ class Neighbours:
 
 @dataclass(frozen=True, slots=True)
 class Capacity:
-    """Requests that are served at once; beyond it latency grows in proportion, or requests are refused."""
+    """Requests served at once; beyond it latency grows in proportion, or requests are refused."""
 
     slots: int
     beyond: Literal["slow", "overloaded"] = "slow"
@@ -53,11 +53,11 @@ class Capacity:
 class Settings:
     """Everything about a simulator. The default answers at once, to any key and any model.
 
-    bytes_per_token: tokens are UTF-8 bytes divided by this. cache_read_share, cache_write_share: parts of the
-    input that are reported (and billed) as such. reasoning_tokens: spent before every answer, within the output.
-    answer: what the model writes, in place of the computed answer. resolve_model: the model id that the answer
-    carries. fixed_answer: the fast path, one precomputed reply to everything: no checks, no limits, no faults,
-    and only arrivals recorded.
+    bytes_per_token: tokens are UTF-8 bytes divided by this. cache_read_share, cache_write_share:
+    parts of the input that are reported (and billed) as such. reasoning_tokens: spent before every
+    answer, within the output. answer: what the model writes, in place of the computed answer.
+    resolve_model: the model id that the answer carries. fixed_answer: the fast path, one
+    precomputed reply to everything: no checks, no limits, no faults, and only arrivals recorded.
     """
 
     port: int = 0

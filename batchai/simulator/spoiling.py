@@ -17,7 +17,7 @@ def spoiled(text: str, *, fault: Fault | None, is_json: bool, huge_bytes: int) -
         case Fault.FENCED:
             return f"```json\n{text}\n```"
         case Fault.PROSE:
-            return f"Here is the JSON you asked for:\n\n{text}\n\nLet me know if you need anything else."
+            return f"Here is what you asked for:\n\n{text}\n\nLet me know if you need more."
         case Fault.SCHEMA_VIOLATION:
             return _changed(text, is_json, lambda _value: {"violates": "the schema"})
         case Fault.NAN:
@@ -47,6 +47,6 @@ def _changed(text: str, is_json: bool, change: Callable[[Any], Any]) -> str:
 
 
 def _padded(text: str, is_json: bool, size: int) -> str:
-    """Padded to the size: with the white space that a model in a loop writes, so that JSON stays JSON."""
+    """Padded to the size, JSON with the white space that a model in a loop writes."""
     missing = max(0, size - len(text))
     return text[:-1] + " " * missing + text[-1:] if is_json else text + " more" * (missing // 5)

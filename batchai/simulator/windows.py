@@ -1,4 +1,4 @@
-"""What an account may still use: sliding windows of the provider's own, unrelated to the engine's gate."""
+"""What an account may still use: the provider's sliding windows, unrelated to the engine's gate."""
 
 import random
 from collections import deque
@@ -19,7 +19,7 @@ class Charge:
 
 @dataclass(frozen=True, slots=True)
 class Standing:
-    """Where an account stands in one window; reset_seconds: until all of the window is free again."""
+    """Where an account stands in one window; reset_seconds: until all of it is free again."""
 
     kind: str
     limit: int
@@ -113,7 +113,7 @@ class Account:
 
     def _take(self, now: float, charge: Charge) -> Excess | None:
         for kind, window in self._windows.items():
-            # output is not known before it is written: a request passes while any of the window is left
+            # output is unknown before it is written: a request passes while any is left
             amount = 1 if kind == "output_tokens" else getattr(charge, kind)
             if (wait := window.wait_seconds(now, amount)) > 0:
                 return Excess(kind, window.limit, amount, wait)

@@ -1,4 +1,4 @@
-"""Anthropic Messages, as anthropic 2.12 speaks it (`anthropic-version` 2023-06-01 and 2026-10-21)."""
+"""Anthropic Messages, as anthropic 2.12 speaks it (versions 2023-06-01 and 2026-10-21)."""
 
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
@@ -12,6 +12,7 @@ from batchai.simulator.protocols.base import (
     Finish,
     format_seconds,
     number_of,
+    strings_of,
     text_of,
     turns_of,
 )
@@ -49,7 +50,8 @@ class Anthropic:
         Fault.SPEND_LIMIT: ErrorShape(
             400,
             "invalid_request_error",
-            "You have reached your specified API usage limits. You will regain access on 2026-12-01 at 00:00 UTC.",
+            "You have reached your specified API usage limits. "
+            "You will regain access on 2026-12-01 at 00:00 UTC.",
         ),
         Fault.PAYMENT_REQUIRED: ErrorShape(402, "billing_error", "Your credit balance is too low."),
         Fault.AUTH: ErrorShape(401, "authentication_error", "invalid bearer token"),
@@ -84,32 +86,31 @@ class Anthropic:
             system=text_of(body["system"]) if body.get("system") else None,
             max_tokens=number_of(body.get("max_tokens")),
             schema=form.get("schema") if isinstance(form, dict) else None,
-            stop=tuple(body.get("stop_sequences") or ()),
+            stop=strings_of(body.get("stop_sequences")),
             body=body,
             turns=len(turns),
         )
 
-    def fault_of(
-        self, body: Mapping[str, Any], headers: Mapping[str, str], *, schemas: bool
-    ) -> str | None:
-        """Why the provider answers 400 to the body, or None."""
-        version = headers.get("anthropic-version")
+    def objection(self, request: SimRequest, headers: Mapping[str, str]) -> str | None:
+        """Why the provider answers 400 to the request, or None."""
+        body, version = request.body, headers.get("anthropic-version")
         if version is None:
             return "anthropic-version: header is required"
         for name in ("model", "messages", "max_tokens"):
-            if not body.get(name):
+            if body.get(name) in (None, "", []):
                 return f"{name}: Field required"
-        if (number_of(body["max_tokens"]) or 0) < 1:
+        if request.max_tokens is None or request.max_tokens < 1:
             return "max_tokens: Input should be greater than or equal to 1"
-        for name in ("temperature", "top_p", "top_k"):
-            if name in body and version != SAMPLING_VERSION:
-                return f"{name}: Extra inputs are not permitted"
-        if body.get("stream"):
-            return "stream: this simulator does not stream"
-        if "response_format" in body:
-            return "response_format: Extra inputs are not permitted"
-        schema = self.read(body).schema
-        return anthropic_objection(schema) if schemas and schema is not None else None
+        unknown = {"response_format", "max_completion_tokens", "stop"}
+        if version != SAMPLING_VERSION:
+            unknown |= {"temperature", "top_p", "top_k"}
+        if extra := unknown & body.keys():
+            return f"{min(extra)}: Extra inputs are not permitted"
+        return "stream: this simulator does not stream" if body.get("stream") else None
+
+    def schema_objection(self, request: SimRequest) -> str | None:
+        """Why structured output answers 400 to the request's schema, or None."""
+        return None if request.schema is None else anthropic_objection(request.schema)
 
     def reply(self, answer: Answer, identity: str) -> dict[str, Any]:
         """A Message."""
@@ -140,7 +141,8 @@ class Anthropic:
         """The 429 of a request over the account's limits."""
         kind = excess.kind.replace("_", " ")
         return _RATE_LIMITED.saying(
-            f"This request would exceed your account's rate limit of {excess.limit} {kind} per minute."
+            f"This request would exceed your account's rate limit of {excess.limit} {kind} "
+            "per minute."
         )
 
     def charge(self, request: SimRequest, usage: Usage) -> Charge:  # noqa: ARG002  (openai needs it)
@@ -153,7 +155,10 @@ class Anthropic:
         return Charge(requests=0, tokens=usage.output, output_tokens=usage.output)
 
     def headers(self, request_id: str, standings: Sequence[Standing]) -> dict[str, str]:
-        """`request-id` and the limits; a reset is an RFC 3339 time, remaining tokens are rounded to 1,000."""
+        """`request-id` and the limits.
+
+        A reset is an RFC 3339 time; remaining tokens are rounded to 1,000.
+        """
         headers = {"request-id": f"req_{request_id}", "anthropic-organization-id": "simulated"}
         now = datetime.now(UTC)
         for standing in standings:

@@ -24,7 +24,7 @@ class Finish(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What the model wrote. fault: the shape that the reply shall have, where it is not the usual one."""
+    """What the model wrote. fault: the shape of the reply, where it is not the usual one."""
 
     text: str
     finish: Finish
@@ -59,10 +59,12 @@ class Dialect(Protocol):
         """What the body asks for; what is missing or odd is left empty."""
         ...
 
-    def fault_of(
-        self, body: Mapping[str, Any], headers: Mapping[str, str], *, schemas: bool
-    ) -> str | None:
-        """Why the provider answers 400 to the body, or None; `schemas`: also look at the schema."""
+    def objection(self, request: SimRequest, headers: Mapping[str, str]) -> str | None:
+        """Why the provider answers 400 to the request, or None; header names are in lower case."""
+        ...
+
+    def schema_objection(self, request: SimRequest) -> str | None:
+        """Why the provider answers 400 to the request's schema, or None."""
         ...
 
     def reply(self, answer: Answer, identity: str) -> dict[str, Any]:
@@ -95,7 +97,7 @@ class Dialect(Protocol):
 
 
 def text_of(content: Any) -> str:
-    """The text of a message's content: a string, or a list of blocks; other blocks count as their JSON."""
+    """The text of a message's content: a string, or blocks, those without text as they are."""
     if isinstance(content, str):
         return content
     if not isinstance(content, list):
@@ -115,6 +117,13 @@ def turns_of(body: Mapping[str, Any]) -> list[Mapping[str, Any]]:
     return (
         [turn for turn in messages if isinstance(turn, dict)] if isinstance(messages, list) else []
     )
+
+
+def strings_of(value: Any) -> tuple[str, ...]:
+    """The strings of a list, or the one string."""
+    if isinstance(value, str):
+        return (value,)
+    return tuple(v for v in value if isinstance(v, str)) if isinstance(value, list) else ()
 
 
 def number_of(value: Any) -> int | None:

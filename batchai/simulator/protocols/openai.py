@@ -11,6 +11,7 @@ from batchai.simulator.protocols.base import (
     Finish,
     format_seconds,
     number_of,
+    strings_of,
     text_of,
     turns_of,
 )
@@ -84,7 +85,6 @@ class OpenAI:
         said = [turn for turn in turns if turn.get("role") not in _SYSTEM_ROLES]
         told = [text_of(turn.get("content")) for turn in turns if turn.get("role") in _SYSTEM_ROLES]
         limit = body.get("max_completion_tokens", body.get("max_tokens"))
-        stop = body.get("stop") or ()
         return SimRequest(
             provider=self.name,
             model=str(body.get("model", "")),
@@ -92,33 +92,33 @@ class OpenAI:
             system="\n\n".join(told) if told else None,
             max_tokens=number_of(limit),
             schema=_json_schema(body).get("schema"),
-            stop=(stop,) if isinstance(stop, str) else tuple(stop),
+            stop=strings_of(body.get("stop")),
             body=body,
             turns=len(turns),
         )
 
-    def fault_of(
-        self, body: Mapping[str, Any], headers: Mapping[str, str], *, schemas: bool
-    ) -> str | None:  # noqa: ARG002  (anthropic needs the headers)
-        """Why the provider answers 400 to the body, or None."""
+    def objection(self, request: SimRequest, headers: Mapping[str, str]) -> str | None:  # noqa: ARG002
+        """Why the provider answers 400 to the request, or None."""
+        body = request.body
         for name in ("model", "messages"):
             if not body.get(name):
                 return f"Missing required parameter: '{name}'."
         if "max_tokens" in body and "max_completion_tokens" in body:
             return "'max_tokens' and 'max_completion_tokens' cannot be given together."
-        limit = body.get("max_completion_tokens", body.get("max_tokens", 1))
-        if (number_of(limit) or 0) < 1:
+        if request.max_tokens is not None and request.max_tokens < 1:
             return "Invalid 'max_completion_tokens': expected a value >= 1."
         if body.get("stream"):
             return "Unsupported value: this simulator does not stream."
-        if "response_format" not in body:
-            return None
-        form = _json_schema(body)
-        if body["response_format"].get("type") == "json_schema" and "name" not in form:
+        if _format_type(body) == "json_schema" and "name" not in _json_schema(body):
             return "Missing required parameter: 'response_format.json_schema.name'."
-        if not (schemas and form.get("strict") and "schema" in form):
+        return None
+
+    def schema_objection(self, request: SimRequest) -> str | None:
+        """Why strict mode answers 400 to the request's schema, or None."""
+        form = _json_schema(request.body)
+        if not form.get("strict"):
             return None
-        objection = openai_objection(form["schema"])
+        objection = openai_objection(form.get("schema"))
         return (
             f"Invalid schema for response_format '{form['name']}': {objection}"
             if objection
@@ -169,13 +169,14 @@ class OpenAI:
         return ErrorShape(
             429,
             kind,
-            f"Rate limit reached on {kind} per min: Limit {excess.limit}, Requested {excess.requested}. "
+            f"Rate limit reached on {kind} per min: Limit {excess.limit}, "
+            f"Requested {excess.requested}. "
             f"Please try again in {go_duration(excess.wait_seconds)}.",
             code="rate_limit_exceeded",
         )
 
     def charge(self, request: SimRequest, usage: Usage) -> Charge:
-        """The larger of max_tokens and the input, cached or not, is reserved, whatever is produced."""
+        """The larger of max_tokens and the input, cached or not, is reserved."""
         return Charge(tokens=max(request.max_tokens or 0, usage.input), input_tokens=usage.input)
 
     def produced(self, usage: Usage) -> Charge:
@@ -216,6 +217,11 @@ def go_duration(seconds: float) -> str:
     if hours:
         return f"{hours}h{minutes}m{text}"
     return f"{minutes}m{text}" if minutes else text
+
+
+def _format_type(body: Mapping[str, Any]) -> Any:
+    form = body.get("response_format")
+    return form.get("type") if isinstance(form, dict) else None
 
 
 def _json_schema(body: Mapping[str, Any]) -> Mapping[str, Any]:

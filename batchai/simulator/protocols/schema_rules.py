@@ -7,9 +7,10 @@ _OPENAI_UNKNOWN = frozenset(
     ("allOf", "not", "if", "then", "else", "dependentRequired", "dependentSchemas", "default")
 )
 _ANTHROPIC_UNKNOWN = frozenset(
-    "minimum maximum exclusiveMinimum exclusiveMaximum multipleOf minLength maxLength maxItems uniqueItems "
-    "minProperties maxProperties patternProperties if then else not default".split()
-)
+    ("minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum", "multipleOf", "minLength",
+     "maxLength", "maxItems", "uniqueItems", "minProperties", "maxProperties", "patternProperties",
+     "if", "then", "else", "not", "default")
+)  # fmt: skip
 _ANTHROPIC_OPTIONALS = 24
 _ANTHROPIC_UNIONS = 16
 _OPENAI_DEPTH = 10
@@ -26,9 +27,9 @@ def openai_objection(schema: Any) -> str | None:
             return f"In context={path}, '{min(unknown)}' is not permitted."
         if _is_object(node):
             if node.get("additionalProperties") is not False:
-                return f"In context={path}, 'additionalProperties' is required to be supplied and to be false."
+                return f"In context={path}, 'additionalProperties' is required to be false."
             if missing := set(node.get("properties", {})) - set(node.get("required", ())):
-                return f"In context={path}, 'required' must include every key. Missing '{min(missing)}'."
+                return f"In context={path}, 'required' must include every key: '{min(missing)}'."
     return None
 
 
@@ -36,25 +37,36 @@ def anthropic_objection(schema: Any) -> str | None:
     """Why Anthropic's structured output answers 400 to the schema, or None."""
     if not isinstance(schema, dict):
         return "output_config.format.schema: Input should be a valid dictionary"
-    optional = unions = 0
-    for path, node, _ in _nodes(schema):
-        if unknown := _ANTHROPIC_UNKNOWN & node.keys():
-            return f"output_config.format.schema: {path}: '{min(unknown)}' is not supported"
-        if node.get("minItems", 0) > 1:
-            return f"output_config.format.schema: {path}: 'minItems' other than 0 or 1 is not supported"
-        if _is_object(node) and node.get("additionalProperties") is not False:
-            return f"output_config.format.schema: {path}: 'additionalProperties' must be explicitly set to false"
-        optional += len(set(node.get("properties", {})) - set(node.get("required", ())))
-        unions += "anyOf" in node or isinstance(node.get("type"), list)
+    objections = (_anthropic_node_objection(path, node) for path, node, _ in _nodes(schema))
+    found = next(filter(None, objections), None) or _complexity(schema) or _recursion(schema)
+    return found and f"output_config.format.schema: {found}"
+
+
+def _anthropic_node_objection(path: str, node: Mapping[str, Any]) -> str | None:
+    if unknown := _ANTHROPIC_UNKNOWN & node.keys():
+        return f"{path}: '{min(unknown)}' is not supported"
+    if node.get("minItems", 0) > 1:
+        return f"{path}: 'minItems' other than 0 or 1 is not supported"
+    if _is_object(node) and node.get("additionalProperties") is not False:
+        return f"{path}: 'additionalProperties' must be explicitly set to false"
+    return None
+
+
+def _complexity(schema: Mapping[str, Any]) -> str | None:
+    nodes = [node for _, node, _ in _nodes(schema)]
+    optional = sum(
+        len(node.get("properties", {}).keys() - set(node.get("required", ()))) for node in nodes
+    )
+    unions = sum("anyOf" in node or isinstance(node.get("type"), list) for node in nodes)
     if optional > _ANTHROPIC_OPTIONALS or unions > _ANTHROPIC_UNIONS:
-        return f"output_config.format.schema: too complex: {optional} optional, {unions} union-typed parameters"
-    return _recursion(schema)
+        return f"too complex: {optional} optional, {unions} union-typed parameters"
+    return None
 
 
 def _recursion(schema: Mapping[str, Any]) -> str | None:
     """The objection to a schema that contains itself."""
     if "#" in _references(schema):
-        return "output_config.format.schema: the schema is recursive, which is not supported"
+        return "the schema is recursive, which is not supported"
     reached = {
         f"#/$defs/{name}": _references(part) for name, part in schema.get("$defs", {}).items()
     }
@@ -66,7 +78,7 @@ def _recursion(schema: Mapping[str, Any]) -> str | None:
             seen.add(reference)
             queue |= reached.get(reference, set()) - seen
         if start in seen:
-            return f"output_config.format.schema: '{start}' is recursive, which is not supported"
+            return f"'{start}' is recursive, which is not supported"
     return None
 
 
