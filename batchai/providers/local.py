@@ -50,7 +50,7 @@ class LocalProvider:
     def __init__(self, model_id: str, *, slots: int) -> None:
         self._model_id = model_id
         self._slots = slots
-        self._encoder = OpenAIChat(base_url=f"http://{LOOPBACK}/v1", key=None)  # never sends
+        self._encoder = OpenAIChat(base_url=f"http://{LOOPBACK}/v1", key="unused")  # never sends
         self._starting = asyncio.Lock()
         self._running: tuple[ModelServer, OpenAIChat] | None = None
 
