@@ -1,0 +1,130 @@
+"""Rates and the cost of one request; exact Decimal USD throughout."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, fields
+from datetime import UTC, datetime, timedelta
+from decimal import ROUND_CEILING, Decimal
+
+from batchai.domain import NO_COST, Usage
+from batchai.errors import PricingError
+
+_NEVER = datetime.min.replace(tzinfo=UTC)
+
+
+@dataclass(frozen=True, slots=True)
+class Tier:
+    """USD per token (`per_request`: USD) for requests with more than `above` input tokens."""
+
+    above: int
+    uncached_input: Decimal
+    cache_read: Decimal
+    cache_write_5m: Decimal
+    cache_write_1h: Decimal
+    output: Decimal
+    reasoning: Decimal
+    per_request: Decimal = NO_COST
+
+    def cost(self, usage: Usage) -> Decimal:
+        """Exact USD of one request."""
+        return (
+            self.uncached_input * usage.uncached_input
+            + self.cache_read * usage.cache_read
+            + self.cache_write_5m * usage.cache_write_5m
+            + self.cache_write_1h * usage.cache_write_1h
+            + self.output * (usage.output - usage.reasoning)
+            + self.reasoning * usage.reasoning
+            + self.per_request
+        )
+
+    def worst_cost(self, input_tokens: int, output_tokens: int, *, with_1h: bool) -> Decimal:
+        """USD if every token fell into its dearest bucket; 1 h cache writes only if they may be."""
+        dearest_input = max(self.uncached_input, self.cache_read, self.cache_write_5m)
+        if with_1h:
+            dearest_input = max(dearest_input, self.cache_write_1h)
+        dearest_output = max(self.output, self.reasoning)
+        return dearest_input * input_tokens + dearest_output * output_tokens + self.per_request
+
+
+Tiers = tuple[Tier, ...]  # the highest threshold first; the last one is above -1: always
+FREE: Tiers = (Tier(-1, NO_COST, NO_COST, NO_COST, NO_COST, NO_COST, NO_COST),)
+
+
+class Rates:
+    """The prices of one model under one request context, over time; hold it for the whole run.
+
+    model: as the price data resolved it (`openai/gpt-4o` of `openai/gpt-4o-2024-11-20`).
+    """
+
+    def __init__(
+        self,
+        model: str,
+        *,
+        tiers: Tiers = (),
+        tiers_at: Callable[[datetime], Tiers] | None = None,
+        may_write_1h: bool = False,
+    ) -> None:
+        self.model = model
+        self._tiers = tiers
+        self._tiers_at = tiers_at
+        self._may_write_1h = may_write_1h
+        self._since = self._until = _NEVER
+
+    @property
+    def is_free(self) -> bool:
+        """Whether nothing costs anything, ever."""
+        return self._tiers_at is None and self._tiers == FREE
+
+    def cost(self, usage: Usage, *, at: datetime) -> Decimal:
+        """Exact USD of one request that was sent at `at`.
+
+        Price by request, never by summed usage: its size selects the tier. Raises PricingError for
+        a negative or self-contradicting usage.
+        """
+        _check(usage)
+        size = usage.input
+        for tier in self._dated(at):
+            if size > tier.above:
+                return tier.cost(usage)
+        raise AssertionError("the last tier holds for any size")
+
+    def worst_cost(self, *, input_tokens_bound: int, max_tokens: int, at: datetime) -> Decimal:
+        """The most in USD that a request of at most this size can cost: dearest bucket and tier."""
+        return max(
+            tier.worst_cost(input_tokens_bound, max_tokens, with_1h=self._may_write_1h)
+            for tier in self._dated(at)
+            if input_tokens_bound > tier.above
+        )
+
+    def _dated(self, at: datetime) -> Tiers:
+        """The tiers at `at`; kept for its minute, as prices change on the minute at the finest."""
+        if self._tiers_at is not None and not self._since <= at < self._until:
+            self._since = at.replace(second=0, microsecond=0)
+            self._until = self._since + timedelta(minutes=1)
+            self._tiers = self._tiers_at(at)
+        return self._tiers
+
+
+def to_pico(amount: Decimal) -> int:
+    """USD as integer pico-dollars, exact; what is finer than 1e-12 USD is rounded up."""
+    return int(amount.scaleb(12).to_integral_value(ROUND_CEILING))
+
+
+def from_pico(pico_dollars: int) -> Decimal:
+    """USD of integer pico-dollars, exact."""
+    return Decimal(pico_dollars).scaleb(-12)
+
+
+def _check(usage: Usage) -> None:
+    uncached, read, output = usage.uncached_input, usage.cache_read, usage.output
+    written_5m, written_1h = usage.cache_write_5m, usage.cache_write_1h
+    if min(uncached, read, written_5m, written_1h, output, usage.reasoning) < 0:
+        name = next(field.name for field in fields(usage) if getattr(usage, field.name) < 0)
+        raise PricingError(
+            f"usage.{name}: {getattr(usage, name)} tokens: the provider sent a negative count;"
+            " the request's cost is unknown"
+        )
+    if usage.reasoning > output:
+        raise PricingError(
+            f"usage.reasoning: {usage.reasoning} tokens are more than the {output} of output that"
+            " they are a part of; the request's cost is unknown"
+        )
