@@ -1,12 +1,15 @@
 """Request bodies: the part that a step's requests share is built once."""
 
+import json
 from collections.abc import Callable, Mapping
 from typing import Any
 
 import orjson
 
 from batchai.domain import ModelSettings
+from batchai.schemas import safe_value
 
+_MAX_KEPT = 64
 OVERHEAD_TOKENS = 1024  # what providers add unseen: turn markers, the schema's instructions
 
 
@@ -20,14 +23,31 @@ class Bodies:
     def encode(self, settings: ModelSettings, own: Mapping[str, Any]) -> bytes:
         """Constant part, then `own`, as JSON."""
         kept = self._kept.get(id(settings))
-        if kept is None or kept[0] is not settings:
+        if kept is None:
+            if len(self._kept) >= _MAX_KEPT:
+                self._kept.clear()
             # the settings are kept too, so that their id is not given to another value
             kept = self._kept[id(settings)] = settings, self._built(settings)
-        return orjson.dumps({**kept[1], **own})
+        try:
+            return orjson.dumps({**kept[1], **own})
+        except orjson.JSONEncodeError:
+            return orjson.dumps({**kept[1], **_fragments(own)})
 
     def _built(self, settings: ModelSettings) -> dict[str, Any]:
         part = merged(self._constant_part(settings), settings.extra_body or {})
-        return {name: orjson.Fragment(orjson.dumps(value)) for name, value in part.items()}
+        return _fragments(part)
+
+
+def _fragments(members: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: orjson.Fragment(_json(value)) for name, value in members.items()}
+
+
+def _json(value: Any) -> bytes:
+    """UTF-8 JSON; the slow way for what orjson refuses: lone surrogates, integers above 64 bits."""
+    try:
+        return orjson.dumps(value)
+    except orjson.JSONEncodeError:
+        return json.dumps(safe_value(value), ensure_ascii=False, separators=(",", ":")).encode()
 
 
 def merged(base: Mapping[str, Any], extra: Mapping[str, Any]) -> dict[str, Any]:
@@ -41,10 +61,10 @@ def merged(base: Mapping[str, Any], extra: Mapping[str, Any]) -> dict[str, Any]:
     return result
 
 
-def worst_input_tokens(body: bytes) -> int:
-    """An upper bound of the input tokens that a request of these bytes is billed.
+def worst_input_tokens(size_bytes: int) -> int:
+    """An upper bound of the input tokens that a request with a body of this size is billed.
 
     Tokenizers of the byte-level kind make at most one token of a byte; JSON escapes and names
     only add to the count. OVERHEAD_TOKENS stands for what the provider adds.
     """
-    return len(body) + OVERHEAD_TOKENS
+    return size_bytes + OVERHEAD_TOKENS

@@ -30,6 +30,7 @@ _CONTEXT_WORDS = re.compile(
     re.I,
 )
 _REFUSED_CODES = frozenset({"content_filter", "content_policy_violation", "invalid_prompt"})
+_ALONE_TOO_LARGE = "Request too large"
 _BY_STATUS = {
     401: Outcome.AUTH_FAILED,
     402: Outcome.QUOTA_EXHAUSTED,
@@ -80,7 +81,8 @@ def error_of(body: Any) -> ApiError | None:
         return ApiError(message=error)
     if isinstance(error, dict):
         details = error.get("details")
-        code = details.get("error_code") if isinstance(details, dict) else error.get("code")
+        precise = details.get("error_code") if isinstance(details, dict) else None
+        code = precise or error.get("code")
         return ApiError(_text(error.get("type")), _text(code), _text(error.get("message")))
     if body.get("object") == "error":  # older vLLM
         return ApiError(
@@ -155,6 +157,8 @@ def _by_words(status: int, error: ApiError) -> Outcome | None:
         return Outcome.UNKNOWN_MODEL
     if status == 400 and error.codes & _REFUSED_CODES:
         return Outcome.REFUSED
+    if status == 429 and error.message.startswith(_ALONE_TOO_LARGE):
+        return Outcome.REJECTED  # above the token limit by itself: waiting would never help
     return None
 
 

@@ -15,11 +15,9 @@ from batchai.spec.models import Model, Prompt
 MAX_UNSTREAMED_TOKENS = 21_333  # Anthropic: beyond it an answer may take more than ten minutes
 
 # Claude models up to here still take temperature and top_p (under an older API version) …
-_CLAUDE_SAMPLING = re.compile(
-    r"claude-(3|(sonnet|opus)-4(-[0-6])?(-\d{8})?$|haiku-4-5|(sonnet|opus)-4-[0-6])"
-)
+_CLAUDE_SAMPLING = re.compile(r"claude-(3|(opus|sonnet|haiku)-4(-[0-6])?(-\d{8})?$)")
 # … and these know nothing of effort.
-_CLAUDE_NO_EFFORT = re.compile(r"claude-(3|haiku-4-5|sonnet-4-5|(sonnet|opus)-4(-[01])?(-\d{8})?$)")
+_CLAUDE_NO_EFFORT = re.compile(r"claude-(3|haiku-4|(sonnet-4(-[05])?|opus-4(-[01])?)(-\d{8})?$)")
 _CLAUDE = re.compile(r"claude-(\d|[a-z]+-\d)")
 _ALWAYS_REASONS = re.compile(
     r"(o\d|gpt-5(-(mini|nano|pro))?(-\d{4}.*)?$)"
@@ -27,7 +25,7 @@ _ALWAYS_REASONS = re.compile(
 _MAY_REASON = re.compile(r"(gpt-5\.\d|gpt-[6-9])")  # none of them while effort is on
 _NO_STOP = re.compile(r"(o[34]|gpt-[5-9])")
 _NEVER_REASONS = re.compile(r"(gpt-4|gpt-3\.5|chatgpt-4)")
-_OPENAI_MOST_TOKENS = {"gpt-4o": 16_384, "gpt-4.1": 32_768, "gpt-5": 128_000, "gpt-6": 128_000}
+_OPENAI_MOST_TOKENS = {"gpt-4o": 16_384, "gpt-4.1": 32_768, "gpt-5": 128_000}
 _CLAUDE_EFFORTS = ("low", "medium", "high", "xhigh", "max")
 _OPENAI_EFFORTS = ("none", "minimal", "low", "medium", "high", "xhigh", "max")
 # what batchai itself says in every request, and what would break its books

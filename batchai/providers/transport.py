@@ -7,15 +7,20 @@ TCP keepalive on, tells "never sent" from "answer lost", and never lets plain HT
 
 import socket
 import urllib.request
-from collections.abc import Mapping
 from urllib.parse import urlsplit
 
 import aiohttp
 import httpx2
 
+from batchai.providers.addresses import is_loopback
+
 CONNECT_SECONDS = 10.0
 KEEPALIVE_SECONDS = 60.0  # idle connections; the default of 15 s would repeat TLS handshakes
 PROBE_SECONDS = 30  # TCP keepalive: well below the few minutes after which NATs forget a flow
+_READ_HEADERS = frozenset(
+    b"content-encoding content-type location retry-after retry-after-ms "
+    b"request-id x-request-id".split()
+)
 MAX_ANSWER_BYTES = 64 * 1024 * 1024
 
 
@@ -45,7 +50,9 @@ class KeepaliveTransport(httpx2.AsyncBaseTransport):
             async with session.request(
                 request.method,
                 str(request.url),
-                headers=request.headers,
+                headers=[
+                    (n.decode("latin-1"), v.decode("latin-1")) for n, v in request.headers.raw
+                ],
                 data=request.content,
                 allow_redirects=False,
                 proxy=self._proxy,
@@ -55,9 +62,8 @@ class KeepaliveTransport(httpx2.AsyncBaseTransport):
             raise NotSentError(_reason(error), request=request) from error
         except (aiohttp.ClientError, OSError) as error:
             raise AnswerLostError(_reason(error), request=request) from error
-        return httpx2.Response(
-            response.status, headers=response.raw_headers, content=content, request=request
-        )
+        headers = [(n, v) for n, v in response.raw_headers if _is_kept(n.lower())]
+        return httpx2.Response(response.status, headers=headers, content=content, request=request)
 
     async def aclose(self) -> None:
         """Close every connection; a second call does nothing."""
@@ -66,17 +72,30 @@ class KeepaliveTransport(httpx2.AsyncBaseTransport):
             await session.close()
 
 
-def proxy_for(base_url: str, environment: Mapping[str, str] | None = None) -> str | None:
+def proxy_for(base_url: str) -> str | None:
     """The environment's HTTPS proxy, for https addresses that NO_PROXY does not name.
 
     TLS runs through the proxy, so it sees neither prompt nor key. Plain HTTP is loopback only, and
     never takes a proxy.
     """
     parts = urlsplit(base_url)
-    proxies = urllib.request.getproxies() if environment is None else dict(environment)
-    if parts.scheme != "https" or urllib.request.proxy_bypass(parts.hostname or ""):
+    host = parts.hostname or ""
+    if parts.scheme != "https" or is_loopback(host) or urllib.request.proxy_bypass(host):
         return None
-    return proxies.get("https")
+    return urllib.request.getproxies().get("https")
+
+
+def keepalive_socket(address: aiohttp.AddrInfoType) -> socket.socket:
+    """A socket that notices a dead peer: NATs and load balancers forget connections in silence."""
+    family, kind, protocol, _, _ = address
+    sock = socket.socket(family, kind, protocol)
+    sock.setblocking(False)
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+    # the three below are not on every system; SO_KEEPALIVE alone then keeps its two hours
+    for name, value in (("TCP_KEEPIDLE", PROBE_SECONDS), ("TCP_KEEPINTVL", 10), ("TCP_KEEPCNT", 6)):
+        if hasattr(socket, name):
+            sock.setsockopt(socket.IPPROTO_TCP, getattr(socket, name), value)
+    return sock
 
 
 _NEVER_SENT = (
@@ -91,7 +110,7 @@ def _new_session() -> aiohttp.ClientSession:
         limit=0,
         keepalive_timeout=KEEPALIVE_SECONDS,
         ssl=httpx2.create_ssl_context(),
-        socket_factory=_keepalive_socket,
+        socket_factory=keepalive_socket,
     )
     return aiohttp.ClientSession(
         connector=connector,
@@ -104,16 +123,9 @@ def _new_session() -> aiohttp.ClientSession:
     )
 
 
-def _keepalive_socket(address: aiohttp.AddrInfoType) -> socket.socket:
-    family, kind, protocol, _, _ = address
-    sock = socket.socket(family, kind, protocol)
-    sock.setblocking(False)
-    sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
-    # the three below are not on every system; SO_KEEPALIVE alone then keeps its two hours
-    for name, value in (("TCP_KEEPIDLE", PROBE_SECONDS), ("TCP_KEEPINTVL", 10), ("TCP_KEEPCNT", 6)):
-        if hasattr(socket, name):
-            sock.setsockopt(socket.IPPROTO_TCP, getattr(socket, name), value)
-    return sock
+def _is_kept(name: bytes) -> bool:
+    """Headers that somebody reads: the rest costs time in every layer, and cookies would stick."""
+    return name in _READ_HEADERS or b"ratelimit" in name
 
 
 async def _read(response: aiohttp.ClientResponse) -> bytes:

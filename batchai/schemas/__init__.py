@@ -5,7 +5,7 @@ from batchai.schemas.bounds import default_max_tokens, output_token_bound
 from batchai.schemas.dialects import normalise
 from batchai.schemas.fields import result_fields
 from batchai.schemas.mistakes import schema_mistakes
-from batchai.schemas.parsing import safe_text
+from batchai.schemas.parsing import safe_text, safe_value
 
 __all__ = [
     "AnswerSchema",
@@ -15,5 +15,6 @@ __all__ = [
     "output_token_bound",
     "result_fields",
     "safe_text",
+    "safe_value",
     "schema_mistakes",
 ]

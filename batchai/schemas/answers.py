@@ -111,7 +111,7 @@ def _problems(validator: jsonschema_rs.Validator, value: Any) -> Iterator[str]:
             yield "and more"
             return
         place = ".".join(map(str, error.instance_path)) or "the answer"
-        words = f"{place}{_shown(value, error.instance_path)}: {error.message}"
+        words = " ".join(f"{place}{_shown(value, error.instance_path)}: {error.message}".split())
         yield words if len(words) <= _SHOWN_CHARS else words[: _SHOWN_CHARS - 1] + "…"
 
 

@@ -1,10 +1,9 @@
 """How long an answer may get: the bound behind the default max_tokens."""
 
+import json
 import math
 from collections.abc import Mapping
 from typing import Any
-
-import orjson
 
 from batchai.schemas.walking import Schema, alternatives, referenced, types_of
 
@@ -76,4 +75,4 @@ def _string(schema: Schema) -> int:
 
 def _literal(value: Any) -> int:
     """A byte-level tokenizer seldom needs more than a token for two bytes."""
-    return math.ceil(len(orjson.dumps(value)) / 2) + 1
+    return math.ceil(len(json.dumps(value, ensure_ascii=False).encode()) / 2) + 1

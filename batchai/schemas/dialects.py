@@ -5,11 +5,10 @@ and every answer is validated against the user's own schema. Rules: the provider
 guides of autumn 2026.
 """
 
+import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
-
-import orjson
 
 from batchai.schemas.walking import Schema, allows_null, types_of
 
@@ -103,7 +102,7 @@ def _node(schema: Any, dialect: Dialect, root: Schema) -> dict[str, Any]:
             if dialect.keeps(keyword, value):
                 result[keyword] = value
             else:
-                told.append(f"{keyword}: {orjson.dumps(value).decode()}")
+                told.append(f"{keyword}: {json.dumps(value, ensure_ascii=False)}")
     _descend(result, dialect, root)
     if told:
         words = " ".join(filter(None, (result.get("description"), f"({', '.join(told)})")))

@@ -1,10 +1,11 @@
 """What in a schema a provider would refuse, or could not enforce; told before anything is sent."""
 
+import json
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-import orjson
+import jsonschema_rs
 
 from batchai.schemas.answers import compiled
 from batchai.schemas.walking import Schema, alternatives, children, referenced, types_of
@@ -30,7 +31,7 @@ def schema_mistakes(schema: Schema, provider: str) -> list[str]:
     try:
         compiled(schema)
     except ValueError as error:
-        return [f"schema: is not valid JSON Schema: {str(error).splitlines()[0]}"]
+        return [f"schema{_place(error)}: is not valid JSON Schema: {_words(error)}"]
     if provider in _STRICT_PROVIDERS:
         found += dict.fromkeys(_open_places(schema, "schema"))
     if provider == "openai":
@@ -38,6 +39,17 @@ def schema_mistakes(schema: Schema, provider: str) -> list[str]:
     if provider == "anthropic":
         found += _anthropic_sizes(schema)
     return found
+
+
+def _place(error: ValueError) -> str:
+    path = error.instance_path if isinstance(error, jsonschema_rs.ValidationError) else []
+    return "".join(f".{step}" for step in path)
+
+
+def _words(error: ValueError) -> str:
+    if isinstance(error, jsonschema_rs.ValidationError):
+        return error.message
+    return str(error).splitlines()[0]
 
 
 def _references(schema: Any, place: str, root: Schema) -> Iterator[str]:
@@ -78,7 +90,7 @@ _DESCENDED = frozenset({"properties", "items", "anyOf", "oneOf", "allOf", "$defs
 
 def _openai_sizes(schema: Schema) -> Iterator[str]:
     properties, values, levels = _sizes(schema, 1)
-    chars = len(orjson.dumps(schema))
+    chars = len(json.dumps(schema, separators=(",", ":")))
     for size, most, what in (
         (properties, _MAX_PROPERTIES, "properties"),
         (values, _MAX_ENUM_VALUES, "enum values"),

@@ -3,8 +3,13 @@
 import json
 import math
 import re
+from collections.abc import Mapping
 from typing import Any
 
+MAX_LEVELS = 100  # of nesting; what stores and exports results has limits of its own beyond it
+_TOO_DEEP = f"the answer is nested more than {MAX_LEVELS} levels deep"
+_NESTED = (dict, list)
+_ESCAPED_SURROGATE = "\\ud"
 _FENCE = re.compile(r"```[\w-]*[ \t]*\r?\n(.*?)\r?\n?[ \t]*```", re.S)
 
 
@@ -13,18 +18,13 @@ def parse_answer(text: str) -> Any:
 
     NaN and Infinity are refused, and names that appear twice; integers of any size are kept.
     """
-    text = text.strip()
-    if text.startswith("```"):
-        text = _within_fence(text) or text
     try:
-        value = _parse(text)
-    except ValueError:
-        # prose around one fenced block: take the block, else report on the whole
-        inner = _within_fence(text)
-        if inner is None:
-            raise
-        value = _parse(inner)
-    return _safe(value) if "\\ud" in text.lower() else value
+        value = _parse_fenced(text.strip())
+    except RecursionError as error:
+        raise ValueError(_TOO_DEEP) from error
+    if text.count("{") + text.count("[") > MAX_LEVELS and _is_deeper(value, MAX_LEVELS):
+        raise ValueError(_TOO_DEEP)
+    return safe_value(value) if _ESCAPED_SURROGATE in text.lower() else value
 
 
 def safe_text(text: str) -> str:
@@ -36,9 +36,43 @@ def safe_text(text: str) -> str:
     return text
 
 
+def safe_value(value: Any) -> Any:
+    """JSON data with lone surrogates replaced in every string."""
+    match value:
+        case str():
+            return safe_text(value)
+        case list() | tuple():
+            return [safe_value(one) for one in value]
+        case Mapping():
+            return {safe_text(name): safe_value(one) for name, one in value.items()}
+        case _:
+            return value
+
+
+def _is_deeper(value: Any, levels: int) -> bool:
+    layer = [value]
+    for _ in range(levels):
+        members = (
+            v.values() if isinstance(v, dict) else v for v in layer if isinstance(v, _NESTED)
+        )
+        layer = [one for group in members for one in group]
+    return any(isinstance(one, _NESTED) for one in layer)
+
+
 def _within_fence(text: str) -> str | None:
     blocks = _FENCE.findall(text)
     return blocks[0] if len(blocks) == 1 else None
+
+
+def _parse_fenced(text: str) -> Any:
+    """A fence may stand around, with prose: take what it holds, else report on the whole."""
+    try:
+        return _parse(text)
+    except ValueError:
+        inner = _within_fence(text)
+        if inner is None:
+            raise
+    return _parse(inner)
 
 
 def _parse(text: str) -> Any:
@@ -52,8 +86,6 @@ def _parse(text: str) -> Any:
             f"the answer is not JSON (line {error.lineno}, column {error.colno}: "
             f"{error.msg}{begins})"
         ) from error
-    except RecursionError as error:
-        raise ValueError("the answer is nested too deeply") from error
 
 
 def _no_constant(name: str) -> Any:
@@ -79,15 +111,3 @@ def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 _DECODER = json.JSONDecoder(
     parse_constant=_no_constant, parse_float=_finite, object_pairs_hook=_unique
 )
-
-
-def _safe(value: Any) -> Any:
-    match value:
-        case str():
-            return safe_text(value)
-        case list():
-            return [_safe(one) for one in value]
-        case dict():
-            return {safe_text(name): _safe(one) for name, one in value.items()}
-        case _:
-            return value
