@@ -37,6 +37,7 @@ class Input(Strict):
     limit: int | None = None
     sample: Sample | None = None
     on_bad_row: Literal["stop", "skip"] = "stop"
+    roots: tuple[Path, ...] = ()  # resolved folders that files of a glob must lie in; () = anywhere
 
 
 class Price(Strict):

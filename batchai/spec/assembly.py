@@ -1,0 +1,192 @@
+"""What was read of a job file → the frozen Job, after the checks that need several fields."""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from fnmatch import fnmatch
+from pathlib import Path
+from typing import Any
+
+from batchai.errors import SpecError
+from batchai.spec import models
+from batchai.spec.document import Node, Table, printable, wrong
+from batchai.spec.fields import JOB_NAME
+from batchai.spec.kinds import Reader
+from batchai.spec.project import Project, smaller
+from batchai.spec.sections import nearest
+
+_TABULAR = (".csv", ".tsv", ".xlsx", ".parquet")
+_POLICIES = ("on_truncated", "on_invalid", "on_refused", "on_unknown")
+
+
+@dataclass(frozen=True, slots=True)
+class Draft:
+    """A job that was read field by field: the nodes say where, the values what."""
+
+    path: Path
+    table: Table
+    values: Mapping[str, Any]
+
+    def node(self, *names: str) -> Node:
+        """The node of a field, or the nearest one around it that was written."""
+        node: Node = self.table
+        for name in names:
+            if not isinstance(node, Table) or name not in node.entries:
+                break
+            node = node.entries[name]
+        return node
+
+
+def check_together(draft: Draft, reader: Reader) -> None:
+    """Notes the mistakes that lie between fields; looks only at those that were read."""
+    for check in (_check_name, _check_budget, _check_output, _check_expect, _check_fixed_values):
+        with reader.noting():
+            check(draft)
+
+
+def assemble(draft: Draft, project: Project, roots: tuple[Path, ...]) -> models.Job:
+    """The job; every value in `draft` must have been read without a mistake."""
+    values = draft.values
+    name = values.get("name", draft.path.stem)
+    source = models.Input(**{**values["input"], "sql": _sql(values["input"])}, roots=roots)
+    step = models.Step(
+        model=_model(values["model"]),
+        prompt=_prompt(values["prompt"]),
+        json_schema=values.get("schema"),
+        policies=models.Policies(**_given(values, *_POLICIES)),
+    )
+    return models.Job(
+        name=name,
+        path=draft.path,
+        input=source,
+        steps=(step,),
+        output=_output(values, source, draft.path.parent / f"{name}.results"),
+        limits=_limits(values, step.model, project),
+        **_stop_if(values),
+        **_given(values, "vars", "expect", "budget_usd", "allow_failed", "attempts"),
+        retain=models.Retain(**values.get("retain", {})),
+    )
+
+
+def _given(values: Mapping[str, Any], *names: str) -> dict[str, Any]:
+    return {name: values[name] for name in names if name in values}
+
+
+def _sql(values: Mapping[str, Any]) -> models.SqlInput | None:
+    return models.SqlInput(**values["sql"]) if "sql" in values else None
+
+
+def _model(values: Mapping[str, Any]) -> models.Model:
+    price = values.get("price")
+    return models.Model(
+        **{**values, "price": models.Price(**price) if isinstance(price, dict) else price}
+    )
+
+
+def _prompt(values: Mapping[str, Any]) -> models.Prompt:
+    turns = tuple(models.PromptMessage(**turn) for turn in values.get("messages", ()))
+    return models.Prompt(**{**values, "messages": turns})
+
+
+def _stop_if(values: Mapping[str, Any]) -> dict[str, Any]:
+    if "stop_if" not in values:
+        return {}
+    given = values["stop_if"]
+    if given is None:
+        return {"stop_if": None}
+    names = {"failed": "failed_share", "of_last": "of_last"}
+    return {"stop_if": models.StopIf(**{names[name]: value for name, value in given.items()})}
+
+
+def _limits(values: Mapping[str, Any], model: models.Model, project: Project) -> models.Limits:
+    given = dict(values.get("limits", {}))
+    if "max_wait" in given:
+        given["max_wait_seconds"] = given.pop("max_wait")
+    limits = models.Limits(**given)
+    # a server at an address of its own is another account
+    account = project.accounts.get(model.provider, {}) if model.base_url is None else {}
+    return smaller(limits, account.get("limits", {}))
+
+
+def _output(values: Mapping[str, Any], source: models.Input, stem: Path) -> models.Output:
+    given = dict(values.get("output", {}))
+    if "path" not in given:
+        given["path"] = stem.with_name(stem.name + (".csv" if _is_tabular(source) else ".jsonl"))
+    return models.Output(**given)
+
+
+def _is_tabular(source: models.Input) -> bool:
+    if source.sql is not None:
+        return True
+    kind = f".{source.format}" if source.format else Path(source.path or "").suffix.lower()
+    return kind in _TABULAR
+
+
+def _check_name(draft: Draft) -> None:
+    stem = draft.path.stem
+    if "name" not in draft.table.entries and not re.fullmatch(JOB_NAME, stem):
+        raise SpecError(
+            f"{draft.table.place}: name: is missing: the file's name {printable(stem)} cannot be one"
+        )
+
+
+def _check_budget(draft: Draft) -> None:
+    if "budget_usd" in draft.values and draft.values.get("model", {}).get("price") == "none":
+        raise wrong(
+            draft.node("budget_usd"),
+            "cannot be kept with `price: none`: give model.price, or leave the budget out",
+        )
+
+
+def _check_output(draft: Draft) -> None:
+    output = draft.values.get("output", {}).get("path")
+    if output is None:
+        return
+    node = draft.node("output", "path")
+    if output.is_dir():
+        raise wrong(node, f"{output} is a folder: name a file in it")
+    if output == draft.path:
+        raise wrong(node, "would overwrite the job file itself")
+    path = draft.values.get("input", {}).get("path")
+    if path is not None and path != "-" and _is_read(output, path):
+        raise wrong(node, "would be read as input by the next run: write it to another folder")
+
+
+def _is_read(output: Path, path: str) -> bool:
+    if str(output) == path or Path(path) in output.parents:
+        return True
+    return output.match(path) or ("**" in path and fnmatch(str(output), path))
+
+
+def _check_expect(draft: Draft) -> None:
+    known = _result_fields(draft)
+    for name in draft.values.get("expect", {}):
+        if known is not None and name not in known:
+            raise wrong(draft.node("expect", name), f"is no result field; {nearest(name, known)}")
+
+
+def _check_fixed_values(draft: Draft) -> None:
+    known = _result_fields(draft)
+    for policy in ("on_invalid", "on_refused"):
+        values = _fixed_values(draft.values.get(policy))
+        node = draft.node(policy, "then") if policy == "on_invalid" else draft.node(policy)
+        if values and known == ["result"] and "schema" not in draft.table.entries:
+            raise wrong(node, "fixed values need a `schema:`: without one the result is plain text")
+        for name in values:
+            if known is not None and name not in known:
+                raise wrong(node, f"{name} is no result field; {nearest(name, known)}")
+
+
+def _fixed_values(policy: object) -> dict[str, Any]:
+    match policy:
+        case models.Repair(then=dict() as values) | models.Fixed(values=values):
+            return values
+    return {}
+
+
+def _result_fields(draft: Draft) -> list[str] | None:
+    """The result's fields, `result` for plain text, None where the schema leaves them open or is wrong."""
+    if "schema" not in draft.table.entries:
+        return ["result"]
+    schema = draft.values.get("schema", {})
+    return list(schema["properties"]) if "properties" in schema else None

@@ -1,0 +1,215 @@
+"""Every field of the job file and of the project file: how it is read, and what editors say about it."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from batchai.spec.addresses import BaseUrl, SqlUrl, key_problem
+from batchai.spec.document import Table, wrong
+from batchai.spec.kinds import (
+    Anything,
+    Choice,
+    Duration,
+    Encoding,
+    Flag,
+    Money,
+    NotYet,
+    Number,
+    Share,
+    ShareOrNumber,
+    Text,
+    Whole,
+)
+from batchai.spec.paths import FilePath, InputPath
+from batchai.spec.policies import ON_INVALID, ON_REFUSED, ON_TRUNCATED
+from batchai.spec.sections import KEY_REMEDY, Field, ListOf, MapOf, Or, Section, is_key_field
+from batchai.spec.shorthand import SchemaKind
+from batchai.spec.texts import Expression, FileText, PromptKind
+
+JOB_NAME = r"\w[\w.\- ]{0,98}\w|\w"
+FORMATS = ("csv", "tsv", "jsonl", "json", "parquet", "xlsx", "files")
+# what batchai itself puts into a request: set beside it, these would break budget, parsing or identity
+RESERVED_BODY_FIELDS = frozenset(
+    "model messages system input instructions max_tokens max_completion_tokens max_output_tokens stream n best_of "
+    "response_format output_config".split()
+)
+
+
+def _check_input(table: Table, values: Mapping[str, Any]) -> None:
+    given = [name for name in ("path", "sql") if name in table.entries]
+    if len(given) != 1:
+        raise wrong(table, "needs one of `path:` and `sql:`" + (", not both" if given else ""))
+    if "sql" in given and ("format" in values or "encoding" in values):
+        raise wrong(table, "`format` and `encoding` are for files, not for sql")
+
+
+def _check_model(table: Table, values: Mapping[str, Any]) -> None:
+    for name in values.get("extra_body", {}):
+        if name in RESERVED_BODY_FIELDS:
+            raise wrong(table, f"extra_body.{name} is set by batchai itself: take it out")
+        if is_key_field(name):
+            raise wrong(table, f"extra_body.{name}: {KEY_REMEDY}")
+    if "base_url" in values and "name" in values:
+        provider = values["name"].partition("/")[0]
+        problem = key_problem(provider, values["base_url"], values.get("api_key_env"))
+        if problem:
+            raise wrong(table.entries["base_url"], problem + " (model.api_key_env)")
+
+
+SAMPLE = Section({
+    "n": Field(Whole(), "How many items, drawn at random.", is_required=True),
+    "seed": Field(Whole(0), "The same seed draws the same items."),
+})  # fmt: skip
+
+SQL = Section({
+    "url": Field(SqlUrl(), "SQLAlchemy URL; ${VAR} is expanded.", is_required=True),
+    "query": Field(FileText(), "One SELECT; it is run read-only.", is_required=True),
+})  # fmt: skip
+
+INPUT = Section(
+    {
+        "path": Field(
+            InputPath(),
+            "CSV, TSV, JSONL, JSON, Parquet, XLSX, a folder or glob of documents, or -.",
+        ),
+        "sql": Field(SQL, "Rows of a database query instead of a file."),
+        "key": Field(
+            ListOf(Text("a column name"), lone=True),
+            "The column, or columns, that identify an item.",
+        ),
+        "format": Field(Choice(FORMATS), "Default: by the file's suffix."),
+        "encoding": Field(Encoding(), "Default: utf-8."),
+        "where": Field(Expression(), 'Only items for which this holds: item.plan != "free".'),
+        "limit": Field(Whole(), "The first N items of the input."),
+        "sample": Field(SAMPLE, "A random sample of the input."),
+        "on_bad_row": Field(
+            Choice(("stop", "skip")), "Default: stop, resumable; skip counts and lists the row."
+        ),
+    },
+    short="path",
+    check=_check_input,
+)
+
+PRICE = Section({
+    "input_mtok": Field(Money(zero=True), "USD per million input tokens.", is_required=True),
+    "output_mtok": Field(Money(zero=True), "USD per million output tokens.", is_required=True),
+    "cache_read_mtok": Field(Money(zero=True), "USD per million tokens read from a cache."),
+    "cache_write_mtok": Field(Money(zero=True), "USD per million tokens written to a cache."),
+})  # fmt: skip
+
+MODEL_NAME = Text(
+    "provider/name, such as anthropic/claude-haiku-4-5 or openai/gpt-5.4-mini",
+    r"[a-z][a-z0-9_-]*/[^\s].*",
+)
+EFFORTS = ("none", "minimal", "low", "medium", "high", "xhigh", "max")
+
+MODEL = Section(
+    {
+        "name": Field(MODEL_NAME, "provider/name.", is_required=True),
+        "max_tokens": Field(Whole(), "Upper bound of an answer; default: from the schema."),
+        "temperature": Field(Number(0, 2), "Refused where the model does not take it."),
+        "top_p": Field(Number(0, 1), "Refused where the model does not take it."),
+        "stop": Field(
+            ListOf(Text("a stop sequence"), lone=True), "Texts at which the model stops."
+        ),
+        "metadata": Field(MapOf(Text()), "Names and texts passed on to the provider."),
+        "effort": Field(Choice(EFFORTS), "How much a reasoning model thinks."),
+        "extra_body": Field(
+            MapOf(Anything()), "Further fields of the request, passed on as they are."
+        ),
+        "base_url": Field(
+            BaseUrl(), "Another server: https, or http on this machine; ${VAR} is expanded."
+        ),
+        "api_key_env": Field(
+            Text(
+                "the name of an environment variable such as MY_SERVER_KEY, or none",
+                r"[A-Za-z_][A-Za-z0-9_]*",
+                is_shown=False,
+            ),
+            "The variable that holds the key; none for a server without keys.",
+        ),
+        "price": Field(
+            Or("none", "none", PRICE), "USD per million tokens, or none; default: the price data."
+        ),
+    },
+    short="name",
+    check=_check_model,
+)
+
+OUTPUT = Section(
+    {
+        "path": Field(FilePath(), "Default: NAME.results.csv or .jsonl beside the job file."),
+        "failed": Field(
+            Choice(("keep", "drop")), "Whether failed items stand in the output; default keep."
+        ),
+        "lineage": Field(Flag(), "Adds model, cost, attempts, run and time."),
+    },
+    short="path",
+)
+
+RATES = {
+    name: Field(Whole(), about)
+    for name, about in {
+        "requests_per_minute": "Requests in any 60 seconds.",
+        "requests_per_day": "Requests in any 24 hours.",
+        "tokens_per_minute": "Input and output tokens in any 60 seconds.",
+        "input_tokens_per_minute": "Input tokens in any 60 seconds.",
+        "output_tokens_per_minute": "Output tokens in any 60 seconds.",
+        "tokens_per_day": "Input and output tokens in any 24 hours.",
+        "input_tokens_per_day": "Input tokens in any 24 hours.",
+        "output_tokens_per_day": "Output tokens in any 24 hours.",
+    }.items()
+}
+
+LIMITS = Section({
+    **RATES,
+    "concurrency": Field(Or("auto", "auto", Whole()), "Requests in flight; default 8; auto adapts."),
+    "max_wait": Field(Duration(), "How long an outage is sat out before the run stops; default 1h."),
+})  # fmt: skip
+
+STOP_IF = Section({
+    "failed": Field(Share(), "Share of failed items, such as 50%."),
+    "of_last": Field(Whole(), "Among this many items settled last."),
+})  # fmt: skip
+
+RETAIN = Section({
+    "items": Field(Flag(), "Whether the store keeps the rows; default true."),
+    "answers": Field(Flag(), "Whether the store keeps the answers; default true."),
+})  # fmt: skip
+
+JOB = Section({
+    "version": Field(Choice(("1",)), "Version of the job file."),
+    "name": Field(Text("a name of letters, digits, space, . _ and -", JOB_NAME), "Default: the file's stem."),
+    "vars": Field(MapOf(Anything()), "Values for {{ vars.x }}; --var x=… overrides."),
+    "input": Field(INPUT, "Where the items come from.", is_required=True),
+    "model": Field(MODEL, "Which model answers: provider/name, or a map.", is_required=True),
+    "prompt": Field(PromptKind(), "What is sent for each item.", is_required=True),
+    "schema": Field(SchemaKind(), "The result's fields; without it the result is plain text."),
+    "output": Field(OUTPUT, "Where the results go."),
+    "expect": Field(MapOf(Text("a column name")), "Result field: column of known answers; agreement is reported."),
+    "limits": Field(LIMITS, "How fast requests may be sent."),
+    "budget_usd": Field(Money(), "What a run may spend at most, its resumes included."),
+    "stop_if": Field(Or("none", None, STOP_IF), "Stops a broken job early; default 50% of the last 100."),
+    "allow_failed": Field(ShareOrNumber(), "Failed items, or share of them, that still exit with 0."),
+    "attempts": Field(Whole(), "Attempts for an item in a run; default 5."),
+    "on_truncated": Field(ON_TRUNCATED, "After an answer cut at max_tokens: {grow: 4096}, retry or fail."),
+    "on_invalid": Field(ON_INVALID, "After an answer against the schema: {repair: 2, then: fail}, retry or fail."),
+    "on_refused": Field(ON_REFUSED, "After a refusal: fail, retry, or fixed values."),
+    "on_unknown": Field(Choice(("retry", "hold")), "After a crash: send again (default) or wait for you."),
+    "retain": Field(RETAIN, "What the store keeps of personal data."),
+    "delivery": Field(NotYet(("live",)), "How requests travel: live."),
+    "finish_by": Field(NotYet(), "Not available yet."),
+    "steps": Field(NotYet(), "Not available yet."),
+})  # fmt: skip
+
+_OWN_TO_A_JOB = ("version", "name", "finish_by", "steps")
+DEFAULTS = Section({name: field for name, field in JOB.fields.items() if name not in _OWN_TO_A_JOB})
+
+ACCOUNT_LIMITS = Section({**RATES, "concurrency": Field(Whole(), "Requests in flight.")})
+ACCOUNT = Section(
+    {"limits": Field(ACCOUNT_LIMITS, "The smaller of these and the job's own counts.")}
+)
+
+PROJECT = Section({
+    "defaults": Field(DEFAULTS, "Fields that jobs below this folder have unless they say otherwise."),
+    "accounts": Field(MapOf(ACCOUNT), "Limits for each provider's account: anthropic, openai …"),
+})  # fmt: skip

@@ -1,0 +1,122 @@
+"""`load_job`: from a path and the command line's overrides to a Job, or to every mistake in it."""
+
+import os
+from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from batchai.errors import SpecError
+from batchai.secrets import looks_like_key
+from batchai.spec.assembly import Draft, assemble, check_together
+from batchai.spec.document import Listing, Node, Scalar, Table, read_document
+from batchai.spec.fields import JOB
+from batchai.spec.kinds import Reader
+from batchai.spec.models import Job
+from batchai.spec.overrides import NO_OVERRIDES, Overrides, with_overrides
+from batchai.spec.project import PROJECT_FILE, Project, find_project, merged, read_project
+from batchai.spec.scalars import json_value
+from batchai.spec.sections import KEY_REMEDY
+
+
+def load_job(path: Path, *, overrides: Overrides = NO_OVERRIDES) -> Job:
+    """The job in the YAML file `path`, with project defaults and overrides in it.
+
+    Raises SpecError with the first mistake (`find_mistakes` tells them all): place, problem, remedy.
+    Nothing but the job, the project file and the files that they name is read; nothing is sent.
+    """
+    loaded = _load(path, overrides)
+    if isinstance(loaded, Job):
+        return loaded
+    more = f" (and {len(loaded) - 1} more: batchai check --all)" if len(loaded) > 1 else ""
+    raise SpecError(loaded[0] + more)
+
+
+def find_mistakes(path: Path, *, overrides: Overrides = NO_OVERRIDES) -> list[str]:
+    """Every mistake in the job file, one line each, in the file's order as far as they have one."""
+    try:
+        loaded = _load(path, overrides)
+    except SpecError as error:
+        return [str(error)]
+    return [] if isinstance(loaded, Job) else loaded
+
+
+def shown_path(path: Path) -> str:
+    """A path as messages name it: relative where it lies below the current directory."""
+    absolute = Path(os.path.abspath(path))
+    return (
+        str(absolute.relative_to(Path.cwd())) if absolute.is_relative_to(Path.cwd()) else str(path)
+    )
+
+
+def _load(path: Path, overrides: Overrides) -> Job | list[str]:
+    job = _located(path)
+    reader = Reader(_roots(job.parent, overrides), os.environ, {})
+    table = read_document(job, origin=shown_path(path))
+    project = _project(reader)
+    if project.defaults is not None:
+        table = merged(table, project.defaults, JOB)
+    table = with_overrides(table, overrides, job.parent)
+    reader.mistakes.extend(_literal_keys(table))
+    reader = replace(reader, variables=_variables(table))
+    draft = Draft(job, table, JOB.read(table, reader))
+    check_together(draft, reader)
+    return reader.mistakes or assemble(draft, project, reader.roots)
+
+
+def _located(path: Path) -> Path:
+    """The absolute path of the job file; folders resolved, so that a job has one store however it is named."""
+    if path.name == PROJECT_FILE:
+        raise SpecError(
+            f"{shown_path(path)}: is a project file, not a job: give the job another name"
+        )
+    try:
+        job = path.parent.resolve() / path.name
+    except (OSError, RuntimeError, ValueError) as error:
+        raise SpecError(f"{path}: is no usable path: {error}") from error
+    if not job.is_file():
+        what = (
+            "is a folder, not a job file"
+            if job.is_dir()
+            else "is not there: batchai init writes a job"
+        )
+        raise SpecError(f"{shown_path(path)}: {what}")
+    return job
+
+
+def _roots(folder: Path, overrides: Overrides) -> tuple[Path, ...]:
+    for allowed in overrides.allow_paths:
+        if not allowed.is_dir():
+            raise SpecError(f"--allow-path {allowed}: is not a folder")
+    return (Path.cwd().resolve(), folder, *(allowed.resolve() for allowed in overrides.allow_paths))
+
+
+def _project(reader: Reader) -> Project:
+    path = find_project(Path.cwd().resolve())
+    return Project() if path is None else read_project(path, origin=shown_path(path), reader=reader)
+
+
+def _variables(table: Table) -> dict[str, Any]:
+    """The job's `vars`, read ahead of what they are filled into; mistakes are told when JOB is read."""
+    node = table.entries.get("vars")
+    if not isinstance(node, Table):
+        return {}
+    values = {}
+    for name, entry in node.entries.items():
+        with suppress(SpecError):
+            values[name] = json_value(entry)
+    return values
+
+
+def _literal_keys(node: Node) -> Iterator[str]:
+    """Every place where a key itself is written; the key is never repeated."""
+    match node:
+        case Scalar() if looks_like_key(node.text):
+            yield f"{node.place}: {KEY_REMEDY}"
+        case Listing():
+            for item in node.items:
+                yield from _literal_keys(item)
+        case Table():
+            for entry in node.entries.values():
+                yield from _literal_keys(entry)

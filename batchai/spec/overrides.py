@@ -1,0 +1,149 @@
+"""What the command line changes in a job; each change names itself in messages."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from decimal import Decimal
+from pathlib import Path
+
+from batchai.errors import SpecError
+from batchai.spec.document import Node, Place, Scalar, Table, parse_document
+from batchai.spec.fields import JOB
+from batchai.spec.kinds import Kind
+from batchai.spec.scalars import json_value
+from batchai.spec.sections import Section
+
+
+@dataclass(frozen=True, slots=True)
+class Overrides:
+    """Values of the command line; they win over the job file, and the named ones over `settings`.
+
+    settings: `limits.concurrency=8` (a dotted field = a YAML value, as if written in the job file).
+    variables: `kind=legal`. limit: a number, or "all" for no limit. allow_paths: further folders that
+    paths may lie in.
+    """
+
+    model: str | None = None
+    base_url: str | None = None
+    settings: tuple[str, ...] = ()
+    variables: tuple[str, ...] = ()
+    allow_paths: tuple[Path, ...] = ()
+    limit: int | str | None = None
+    budget: Decimal | str | None = None
+
+
+NO_OVERRIDES = Overrides()
+
+
+def with_overrides(root: Table, overrides: Overrides, base: Path) -> Table:
+    """The job's map with every override in it; raises SpecError naming the option at fault."""
+    for setting in overrides.settings:
+        path, value = _pair("--set", setting, "limits.concurrency=8")
+        place = Place(f"--set {path}", base)
+        root = _placed(
+            root, tuple(path.split(".")), parse_document(value, place=place, has_lines=False), JOB
+        )
+    for variable in overrides.variables:
+        root = _with_variable(root, variable, base)
+    if overrides.model is not None:
+        root = with_model(root, Scalar(Place("--model", base), overrides.model, is_plain=False))
+    if overrides.base_url is not None:
+        address = Scalar(Place("--base-url", base), overrides.base_url, is_plain=False)
+        root = _placed(root, ("model", "base_url"), address, JOB)
+    if overrides.limit is not None:
+        root = _with_limit(root, str(overrides.limit), base)
+    if overrides.budget is not None:
+        budget = Scalar(Place("--budget", base), f"{overrides.budget}", is_plain=True)
+        root = _placed(root, ("budget_usd",), budget, JOB)
+    return root
+
+
+def with_model(root: Table, name: Node) -> Table:
+    """The job's map with another model; what belonged to the former one alone is left out."""
+    section = JOB.fields["model"].kind
+    model = root.entries.get("model")
+    if isinstance(section, Section) and isinstance(model, Table | Scalar):
+        kept = kept_for_model(section.table(model), name)
+        return replaced(root, "model", replaced(kept, "name", name))
+    return replaced(root, "model", name)
+
+
+def kept_for_model(model: Table, name: Node) -> Table:
+    """The entries of a model's map that hold for a model of another name too.
+
+    A price belongs to one model; an address, a key and extra fields belong to one provider.
+    """
+    before, after = (getattr(node, "text", "") for node in (model.entries.get("name"), name))
+    dropped: set[str] = set()
+    if before and before != after:
+        dropped.add("price")
+    if before and before.partition("/")[0] != after.partition("/")[0]:
+        dropped |= {"base_url", "api_key_env", "extra_body"}
+    return Table(
+        model.place,
+        {field: entry for field, entry in model.entries.items() if field not in dropped},
+    )
+
+
+def replaced(table: Table, name: str, node: Node) -> Table:
+    """The map with one entry set."""
+    return Table(table.place, {**table.entries, name: node})
+
+
+def _placed(table: Table, path: tuple[str, ...], node: Node, kind: Kind | None) -> Table:
+    name, rest = path[0], path[1:]
+    if not name:
+        raise SpecError(f"{node.place}: name a field, such as limits.concurrency")
+    if not rest:
+        return replaced(table, name, node)
+    field = kind.fields.get(name) if isinstance(kind, Section) else None
+    inner = field.kind if field else None
+    before = table.entries.get(name, Table(node.place, {}))
+    if isinstance(inner, Section) and inner.short and isinstance(before, Scalar):
+        before = inner.table(before)
+    if not isinstance(before, Table):
+        before = Table(node.place, {})
+    return replaced(table, name, _placed(before, rest, node, inner))
+
+
+def _with_variable(root: Table, variable: str, base: Path) -> Table:
+    """A variable is of the type that the file gives it: text unless a number or the like stands there."""
+    name, text = _pair("--var", variable, "kind=legal")
+    place = Place(f"--var {name}", base)
+    node: Node = Scalar(place, text, is_plain=False)
+    declared = root.entries.get("vars")
+    before = declared.entries.get(name) if isinstance(declared, Table) else None
+    if before is not None and not _is_text(before):
+        node = parse_document(text, place=place, has_lines=False)
+    return _placed(root, ("vars", name), node, JOB)
+
+
+def _is_text(node: Node) -> bool:
+    try:
+        return isinstance(json_value(node), str)
+    except SpecError:
+        return True
+
+
+def _with_limit(root: Table, limit: str, base: Path) -> Table:
+    if limit != "all":
+        return _placed(
+            root, ("input", "limit"), Scalar(Place("--limit", base), limit, is_plain=True), JOB
+        )
+    source = root.entries.get("input")
+    if not isinstance(source, Table):
+        return root
+    return replaced(root, "input", _without(source, "limit"))
+
+
+def _without(table: Table, name: str) -> Table:
+    entries: Mapping[str, Node] = {
+        field: entry for field, entry in table.entries.items() if field != name
+    }
+    return Table(table.place, entries)
+
+
+def _pair(option: str, text: str, example: str) -> tuple[str, str]:
+    name, equals, value = text.partition("=")
+    if not equals or not name.strip():
+        raise SpecError(f"{option} {text}: must be NAME=VALUE, such as {option} {example}")
+    return name.strip(), value

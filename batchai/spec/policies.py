@@ -1,0 +1,71 @@
+"""What follows an answer that is no result: `retry`, `fail`, growing, repairing, or fixed values."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from batchai.spec.document import Node, Scalar, Table, shown, wrong
+from batchai.spec.kinds import Anything, JsonSchema, Kind, Reader, Whole
+from batchai.spec.models import Fixed, Grow, Policy, Repair
+from batchai.spec.sections import Field, Or, Section
+
+
+@dataclass(frozen=True, slots=True)
+class FixedValues:
+    """A map of result fields to values that stand in for an answer."""
+
+    def read(self, node: Node, reader: Reader) -> dict[str, Any]:
+        if not isinstance(node, Table) or not node.entries:
+            raise wrong(node, f"must be a map of result fields to fixed values, not {shown(node)}")
+        values: dict[str, Any] = Anything().read(node, reader)
+        return values
+
+    def schema(self) -> JsonSchema:
+        return {"type": "object", "minProperties": 1}
+
+
+@dataclass(frozen=True, slots=True)
+class PolicyKind:
+    """`retry`, `fail`, or the map that this outcome has a policy for."""
+
+    mapped: Kind
+    make: type[Grow] | type[Repair] | None = None  # None: the map holds fixed values
+    example: str = ""
+
+    def read(self, node: Node, reader: Reader) -> Policy | None:
+        if isinstance(node, Scalar):
+            if node.text == "retry":
+                return "retry"
+            if node.text == "fail":
+                return "fail"
+        if not isinstance(node, Table):
+            raise wrong(node, f"must be retry, fail or {self.example}, not {shown(node)}")
+        mistakes = len(reader.mistakes)
+        values = self.mapped.read(node, reader)
+        if len(reader.mistakes) > mistakes:
+            return None
+        return self.make(**values) if self.make is not None else Fixed(values=values)
+
+    def schema(self) -> JsonSchema:
+        return {"anyOf": [{"enum": ["retry", "fail"]}, self.mapped.schema()]}
+
+
+ON_TRUNCATED = PolicyKind(
+    Section(
+        {
+            "grow": Field(
+                Whole(), "Asks again with a larger max_tokens, up to this.", is_required=True
+            )
+        }
+    ),
+    Grow,
+    "{grow: 4096}",
+)
+ON_INVALID = PolicyKind(
+    Section({
+        "repair": Field(Whole(0), "Asks again this often with the error as feedback.", is_required=True),
+        "then": Field(Or("fail", "fail", FixedValues()), "fail, or a map of fixed values."),
+    }),
+    Repair,
+    "{repair: 2, then: fail}",
+)  # fmt: skip
+ON_REFUSED = PolicyKind(FixedValues(), None, "a map of fixed values")
