@@ -1,6 +1,7 @@
 """One JSON object from text: fast where it can be, exact where it must be."""
 
 import json
+from collections.abc import Iterable
 from typing import Any, NoReturn
 
 import orjson
@@ -23,9 +24,9 @@ def parse_object(text: bytes | str) -> dict[str, Any]:
         return object_of(_slowly(text))
     if type(value) is not dict:
         return object_of(value)
-    for item in value.values():
-        if type(item) in _MAY_HIDE and _hides_integer(item):
-            return object_of(_slowly(text))
+    fields = value.values()
+    if not _MAY_HIDE.isdisjoint(map(type, fields)) and _hides_integer(fields):
+        return object_of(_slowly(text))
     return value
 
 
@@ -37,14 +38,17 @@ def object_of(value: Any) -> dict[str, Any]:
     raise ValueError(f"is {kinds.get(type(value), 'a number')}, not an object with named fields")
 
 
-def _hides_integer(value: Any) -> bool:
-    if type(value) is float:
-        return value >= _EXACT or value < -_EXACT
-    if type(value) is dict:
-        value = value.values()
-    elif type(value) is not list:
-        return False
-    return any(_hides_integer(item) for item in value)
+def _hides_integer(values: Iterable[Any]) -> bool:
+    for value in values:
+        kind = type(value)
+        if kind is float:
+            if value >= _EXACT or value <= -_EXACT:
+                return True
+        elif (kind is dict and _hides_integer(value.values())) or (
+            kind is list and _hides_integer(value)
+        ):
+            return True
+    return False
 
 
 def _slowly(text: bytes | str) -> Any:

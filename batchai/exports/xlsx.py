@@ -1,0 +1,104 @@
+"""Excel workbooks: one sheet, written row by row, the same bytes for the same results."""
+
+import re
+import shutil
+from collections.abc import Iterator
+from datetime import datetime
+from pathlib import Path
+from typing import Any, BinaryIO
+from zipfile import ZIP_DEFLATED, ZipFile, ZipInfo
+
+from batchai.domain import ResultRow
+from batchai.errors import ExportError
+from batchai.exports.columns import Plan
+from batchai.exports.values import json_text
+from batchai.sources.values import clean_text
+
+MAX_ROWS = 1_048_576
+MAX_COLUMNS = 16_384
+MAX_CELL = 32_767  # in UTF-16 code units, as Excel counts
+CUT_MARK = "… [cut: longer than a cell of Excel holds]"
+_DIGITS = 10**15  # Excel keeps 15 digits of a number
+_NOT_IN_XML = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\ufffe\uffff]")
+_EPOCH = (1980, 1, 1, 0, 0, 0)
+
+
+def write_xlsx(stream: BinaryIO, plan: Plan, rows: Iterator[ResultRow]) -> int:
+    """Text is text, also where it begins like a formula. Returns how many cells were too long."""
+    from openpyxl import Workbook
+    from openpyxl.writer.excel import ExcelWriter
+
+    if plan.rows >= MAX_ROWS or len(plan.columns) > MAX_COLUMNS:
+        raise ExportError(
+            f"a sheet of Excel holds {MAX_ROWS:,} rows and {MAX_COLUMNS:,} columns; "
+            "name an output that ends in .csv or .parquet"
+        )
+    workbook = Workbook(write_only=True)
+    workbook.properties.created = workbook.properties.modified = datetime(1980, 1, 1)  # noqa: DTZ001 (openpyxl takes naive ones)
+    cells = _Cells(workbook.create_sheet("results"))
+    cells.append(plan.columns)
+    for row in rows:
+        cells.append(plan.cells(row))
+    with _TimelessZip(stream, "w", ZIP_DEFLATED) as archive:
+        ExcelWriter(workbook, archive).save()
+    return cells.cut
+
+
+class _Cells:
+    def __init__(self, sheet: Any) -> None:
+        self.cut = 0
+        self._sheet = sheet
+
+    def append(self, values: Any) -> None:
+        self._sheet.append([self._cell(value) for value in values])
+
+    def _cell(self, value: Any) -> Any:
+        if isinstance(value, int) and abs(value) >= _DIGITS:
+            value = str(value)
+        if isinstance(value, dict | list):
+            value = json_text(value)
+        return self._text(value) if isinstance(value, str) else value
+
+    def _text(self, text: str) -> Any:
+        from openpyxl.cell import WriteOnlyCell
+
+        text = _NOT_IN_XML.sub("\ufffd", clean_text(text))
+        if len(text) > MAX_CELL // 2 and _units(text) > MAX_CELL:
+            self.cut += 1
+            text = _cut(text)
+        if not text.startswith(("=", "#")):
+            return text
+        cell = WriteOnlyCell(self._sheet, text)
+        cell.data_type = "s"  # not a formula, nor an error such as #N/A
+        return cell
+
+
+class _TimelessZip(ZipFile):
+    """Members bear a fixed time instead of that of writing."""
+
+    def writestr(self, zinfo_or_arcname: Any, data: Any, *_args: Any, **_kwargs: Any) -> None:
+        with self.open(_member(zinfo_or_arcname), "w") as member:
+            member.write(data.encode() if isinstance(data, str) else data)
+
+    def write(self, filename: Any, arcname: Any = None, *_args: Any, **_kwargs: Any) -> None:
+        name = _member(arcname or filename)
+        with (
+            Path(filename).open("rb") as source,
+            self.open(name, "w", force_zip64=True) as member,
+        ):
+            shutil.copyfileobj(source, member)
+
+
+def _member(name: Any) -> ZipInfo:
+    member = ZipInfo(str(name), _EPOCH)
+    member.compress_type = ZIP_DEFLATED
+    return member
+
+
+def _units(text: str) -> int:
+    return len(text.encode("utf-16-le")) // 2
+
+
+def _cut(text: str) -> str:
+    room = (MAX_CELL - len(CUT_MARK)) * 2
+    return text.encode("utf-16-le")[:room].decode("utf-16-le", "ignore") + CUT_MARK
