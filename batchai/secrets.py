@@ -1,7 +1,7 @@
 """API keys: where they are found, how they are kept out of every text, and where they lie about.
 
-A key comes from the process environment or from a `.env` file. Of a `.env` only names that say "key" are
-taken, so that a file of a downloaded job cannot redirect requests (`*_BASE_URL`, proxies).
+A key comes from the process environment or from a `.env` file. Of a `.env` only names that say "key"
+are taken, so that the file of a downloaded job redirects no request (`*_BASE_URL`, proxies).
 """
 
 import logging
@@ -49,9 +49,10 @@ class Secret:
 
 
 def find_key(names: Sequence[str], folder: Path) -> Secret | None:
-    """The key of the first name that has one: environment, `.env` in `folder`, `.env` here; else None.
+    """The key of the first name that has one, or None.
 
-    The environment wins over both files for every name; an empty value counts as none.
+    The environment wins over `.env` in `folder`, and that over `.env` in the current directory, for
+    every name; an empty value counts as none.
     """
     for place, values in _key_sources(folder):
         for name in names:
@@ -81,7 +82,7 @@ def looks_like_key(text: str) -> bool:
 
 
 def read_dotenv(path: Path) -> dict[str, str]:
-    """The key-like names of a `.env` file with their values; empty where there is no readable file."""
+    """The key-like names of a `.env` file with their values; empty where none can be read."""
     try:
         with path.open("rb") as stream:
             text = stream.read(MAX_DOTENV_BYTES).decode("utf-8-sig", errors="replace")
@@ -186,8 +187,8 @@ def scan_for_keys(
 ) -> KeyScan:
     """Key-like strings in the text files below `folder`, symlinks not followed.
 
-    `.env` itself is left out, for there they belong, and so are binary files. The bounds keep the time
-    to about a second: files beyond them are not read, and the start of a larger file stands for it.
+    `.env` itself is left out, for there they belong, and so are binary files. The bounds keep the
+    time to about a second: files beyond them are not read, and of a larger file only the start.
     """
     places: list[KeyPlace] = []
     files, total = 0, 0

@@ -22,7 +22,7 @@ _OWN_HOSTS = {"anthropic": "api.anthropic.com", "openai": "api.openai.com"}
 
 @dataclass(frozen=True, slots=True)
 class BaseUrl:
-    """https://…, or http://… on this machine; no link-local addresses, no user, query or fragment."""
+    """https, or http on this machine; no link-local address, user, query or fragment."""
 
     def read(self, node: Node, reader: Reader) -> str:
         text = filled(node, reader)
@@ -50,7 +50,7 @@ class BaseUrl:
 
 @dataclass(frozen=True, slots=True)
 class SqlUrl:
-    """A SQLAlchemy URL; a password only as `${DB_PASSWORD}`, a SQLite file within the allowed folders."""
+    """A SQLAlchemy URL: a password only as `${DB_PASSWORD}`, a SQLite file in an allowed folder."""
 
     def read(self, node: Node, reader: Reader) -> str:
         _refuse_literal_password(node)
@@ -94,9 +94,13 @@ def key_problem(provider: str, base_url: str, api_key_env: str | None) -> str:
     if is_loopback(host) or (own and (host == own or host.endswith("." + own))):
         return ""
     if api_key_env is None:
-        return f"{host} is not {provider}'s own address and needs its own key: name its variable, or none"
+        return (
+            f"{host} is not {provider}'s own and needs a key of its own: name its variable, or none"
+        )
     if api_key_env in _USUAL_KEYS:
-        return f"{api_key_env} must not be sent to {host}: name a variable that holds that server's own key"
+        return (
+            f"{api_key_env} must not be sent to {host}: name the variable of that server's own key"
+        )
     return ""
 
 

@@ -125,9 +125,8 @@ def _is_tabular(source: models.Input) -> bool:
 def _check_name(draft: Draft) -> None:
     stem = draft.path.stem
     if "name" not in draft.table.entries and not re.fullmatch(JOB_NAME, stem):
-        raise SpecError(
-            f"{draft.table.place}: name: is missing: the file's name {printable(stem)} cannot be one"
-        )
+        problem = f"is missing, and the file's name {printable(stem)} cannot stand for it"
+        raise SpecError(f"{draft.table.place.field('name')}: {problem}")
 
 
 def _check_budget(draft: Draft) -> None:
@@ -185,7 +184,7 @@ def _fixed_values(policy: object) -> dict[str, Any]:
 
 
 def _result_fields(draft: Draft) -> list[str] | None:
-    """The result's fields, `result` for plain text, None where the schema leaves them open or is wrong."""
+    """The result's fields, `result` for plain text, None where the schema is open or wrong."""
     if "schema" not in draft.table.entries:
         return ["result"]
     schema = draft.values.get("schema", {})

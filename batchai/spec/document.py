@@ -7,6 +7,7 @@ Strict on purpose: no duplicate keys, anchors, aliases, merges, tags or second d
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import yaml
 
@@ -16,14 +17,15 @@ from batchai.secrets import looks_like_key
 MAX_BYTES = 1024 * 1024
 MAX_DEPTH = 50
 _LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+_Mark = Any  # the two parsers have marks of different types
 
 
 @dataclass(frozen=True, slots=True)
 class Place:
     """Where a node stands: `jobs/a.yaml:12: limits.concurrency` or `--set limits.concurrency`.
 
-    base: the folder that relative paths written here start from. line: 1-based, 0 on the command line
-    and for a file as a whole. path: dotted field path, below what `origin` itself names.
+    base: the folder that relative paths written here start from. line: 1-based, 0 on the command
+    line and for a file as a whole. path: dotted field path, below what `origin` itself names.
     """
 
     origin: str
@@ -128,7 +130,7 @@ def read_text(path: Path, *, place: Place) -> str:
 
 
 def parse_document(text: str, *, place: Place, has_lines: bool = True) -> Node:
-    """The one YAML document in `text`; raises SpecError with its line (none when `has_lines` is false)."""
+    """The one YAML document in `text`; raises SpecError, with the line where `has_lines`."""
     builder = _Builder(place, has_lines=has_lines)
     try:
         return builder.build(text)
@@ -225,9 +227,9 @@ class _Builder:
         path = place.path if place is not None else ""
         return SpecError(f"{Place(origin.origin, origin.base, origin.line, path)}: {problem}")
 
-    def _at(self, mark: yaml.Mark) -> Place:
+    def _at(self, mark: "_Mark") -> Place:
         line = self._line(mark)
         return Place(self._root.origin, self._root.base, line, self._root.path)
 
-    def _line(self, mark: yaml.Mark) -> int:
-        return mark.line + 1 if self._has_lines else 0
+    def _line(self, mark: "_Mark") -> int:
+        return mark.line + 1 if self._has_lines and mark is not None else 0

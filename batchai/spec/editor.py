@@ -9,7 +9,7 @@ from batchai.spec.shorthand import editor_definitions
 def editor_schema() -> dict[str, Any]:
     """JSON Schema (2020-12) that accepts every valid job and refuses unknown fields.
 
-    No field is required, for the project file may give any; `batchai check` knows the rest of the rules.
+    No field is required, for the project file may give any; `batchai check` knows all the rules.
     """
     job = {name: value for name, value in JOB.schema().items() if name != "required"}
     return {

@@ -1,24 +1,12 @@
-"""Every field of the job file and of the project file: how it is read, and what editors say about it."""
+"""Every field of the job file and the project file: how it is read, what editors say about it."""
 
 from collections.abc import Mapping
 from typing import Any
 
 from batchai.spec.addresses import BaseUrl, SqlUrl, key_problem
+from batchai.spec.amounts import Duration, Money, Share, ShareOrNumber
 from batchai.spec.document import Table, wrong
-from batchai.spec.kinds import (
-    Anything,
-    Choice,
-    Duration,
-    Encoding,
-    Flag,
-    Money,
-    NotYet,
-    Number,
-    Share,
-    ShareOrNumber,
-    Text,
-    Whole,
-)
+from batchai.spec.kinds import Anything, Choice, Encoding, Flag, NotYet, Number, Text, Whole
 from batchai.spec.paths import FilePath, InputPath
 from batchai.spec.policies import ON_INVALID, ON_REFUSED, ON_TRUNCATED
 from batchai.spec.sections import KEY_REMEDY, Field, ListOf, MapOf, Or, Section, is_key_field
@@ -27,11 +15,11 @@ from batchai.spec.texts import Expression, FileText, PromptKind
 
 JOB_NAME = r"\w[\w.\- ]{0,98}\w|\w"
 FORMATS = ("csv", "tsv", "jsonl", "json", "parquet", "xlsx", "files")
-# what batchai itself puts into a request: set beside it, these would break budget, parsing or identity
-RESERVED_BODY_FIELDS = frozenset(
-    "model messages system input instructions max_tokens max_completion_tokens max_output_tokens stream n best_of "
-    "response_format output_config".split()
-)
+# what batchai itself puts into a request: set beside it, these would break budget or parsing
+RESERVED_BODY_FIELDS = frozenset({
+    "model", "messages", "system", "input", "instructions", "max_tokens", "max_completion_tokens",
+    "max_output_tokens", "stream", "n", "best_of", "response_format", "output_config",
+})  # fmt: skip
 
 
 def _check_input(table: Table, values: Mapping[str, Any]) -> None:
@@ -55,15 +43,19 @@ def _check_model(table: Table, values: Mapping[str, Any]) -> None:
             raise wrong(table.entries["base_url"], problem + " (model.api_key_env)")
 
 
-SAMPLE = Section({
-    "n": Field(Whole(), "How many items, drawn at random.", is_required=True),
-    "seed": Field(Whole(0), "The same seed draws the same items."),
-})  # fmt: skip
+SAMPLE = Section(
+    {
+        "n": Field(Whole(), "How many items, drawn at random.", is_required=True),
+        "seed": Field(Whole(0), "The same seed draws the same items."),
+    }
+)
 
-SQL = Section({
-    "url": Field(SqlUrl(), "SQLAlchemy URL; ${VAR} is expanded.", is_required=True),
-    "query": Field(FileText(), "One SELECT; it is run read-only.", is_required=True),
-})  # fmt: skip
+SQL = Section(
+    {
+        "url": Field(SqlUrl(), "SQLAlchemy URL; ${VAR} is expanded.", is_required=True),
+        "query": Field(FileText(), "One SELECT; it is run read-only.", is_required=True),
+    }
+)
 
 INPUT = Section(
     {
@@ -89,12 +81,14 @@ INPUT = Section(
     check=_check_input,
 )
 
-PRICE = Section({
-    "input_mtok": Field(Money(zero=True), "USD per million input tokens.", is_required=True),
-    "output_mtok": Field(Money(zero=True), "USD per million output tokens.", is_required=True),
-    "cache_read_mtok": Field(Money(zero=True), "USD per million tokens read from a cache."),
-    "cache_write_mtok": Field(Money(zero=True), "USD per million tokens written to a cache."),
-})  # fmt: skip
+PRICE = Section(
+    {
+        "input_mtok": Field(Money(zero=True), "USD per million input tokens.", is_required=True),
+        "output_mtok": Field(Money(zero=True), "USD per million output tokens.", is_required=True),
+        "cache_read_mtok": Field(Money(zero=True), "USD per million tokens read from a cache."),
+        "cache_write_mtok": Field(Money(zero=True), "USD per million tokens written to a cache."),
+    }
+)
 
 MODEL_NAME = Text(
     "provider/name, such as anthropic/claude-haiku-4-5 or openai/gpt-5.4-mini",
@@ -160,46 +154,69 @@ RATES = {
     }.items()
 }
 
-LIMITS = Section({
-    **RATES,
-    "concurrency": Field(Or("auto", "auto", Whole()), "Requests in flight; default 8; auto adapts."),
-    "max_wait": Field(Duration(), "How long an outage is sat out before the run stops; default 1h."),
-})  # fmt: skip
+LIMITS = Section(
+    {
+        **RATES,
+        "concurrency": Field(
+            Or("auto", "auto", Whole()), "Requests in flight; default 8; auto adapts."
+        ),
+        "max_wait": Field(
+            Duration(), "How long an outage is sat out before the run stops; default 1h."
+        ),
+    }
+)
 
-STOP_IF = Section({
-    "failed": Field(Share(), "Share of failed items, such as 50%."),
-    "of_last": Field(Whole(), "Among this many items settled last."),
-})  # fmt: skip
+STOP_IF = Section(
+    {
+        "failed": Field(Share(), "Share of failed items, such as 50%."),
+        "of_last": Field(Whole(), "Among this many items settled last."),
+    }
+)
 
-RETAIN = Section({
-    "items": Field(Flag(), "Whether the store keeps the rows; default true."),
-    "answers": Field(Flag(), "Whether the store keeps the answers; default true."),
-})  # fmt: skip
+RETAIN = Section(
+    {
+        "items": Field(Flag(), "Whether the store keeps the rows; default true."),
+        "answers": Field(Flag(), "Whether the store keeps the answers; default true."),
+    }
+)
 
-JOB = Section({
-    "version": Field(Choice(("1",)), "Version of the job file."),
-    "name": Field(Text("a name of letters, digits, space, . _ and -", JOB_NAME), "Default: the file's stem."),
-    "vars": Field(MapOf(Anything()), "Values for {{ vars.x }}; --var x=… overrides."),
-    "input": Field(INPUT, "Where the items come from.", is_required=True),
-    "model": Field(MODEL, "Which model answers: provider/name, or a map.", is_required=True),
-    "prompt": Field(PromptKind(), "What is sent for each item.", is_required=True),
-    "schema": Field(SchemaKind(), "The result's fields; without it the result is plain text."),
-    "output": Field(OUTPUT, "Where the results go."),
-    "expect": Field(MapOf(Text("a column name")), "Result field: column of known answers; agreement is reported."),
-    "limits": Field(LIMITS, "How fast requests may be sent."),
-    "budget_usd": Field(Money(), "What a run may spend at most, its resumes included."),
-    "stop_if": Field(Or("none", None, STOP_IF), "Stops a broken job early; default 50% of the last 100."),
-    "allow_failed": Field(ShareOrNumber(), "Failed items, or share of them, that still exit with 0."),
-    "attempts": Field(Whole(), "Attempts for an item in a run; default 5."),
-    "on_truncated": Field(ON_TRUNCATED, "After an answer cut at max_tokens: {grow: 4096}, retry or fail."),
-    "on_invalid": Field(ON_INVALID, "After an answer against the schema: {repair: 2, then: fail}, retry or fail."),
-    "on_refused": Field(ON_REFUSED, "After a refusal: fail, retry, or fixed values."),
-    "on_unknown": Field(Choice(("retry", "hold")), "After a crash: send again (default) or wait for you."),
-    "retain": Field(RETAIN, "What the store keeps of personal data."),
-    "delivery": Field(NotYet(("live",)), "How requests travel: live."),
-    "finish_by": Field(NotYet(), "Not available yet."),
-    "steps": Field(NotYet(), "Not available yet."),
-})  # fmt: skip
+JOB = Section(
+    {
+        "version": Field(Choice(("1",)), "Version of the job file."),
+        "name": Field(
+            Text("a name of letters, digits, space, . _ and -", JOB_NAME),
+            "Default: the file's stem.",
+        ),
+        "vars": Field(MapOf(Anything()), "Values for {{ vars.x }}; --var x=… overrides."),
+        "input": Field(INPUT, "Where the items come from.", is_required=True),
+        "model": Field(MODEL, "Which model answers: provider/name, or a map.", is_required=True),
+        "prompt": Field(PromptKind(), "What is sent for each item.", is_required=True),
+        "schema": Field(SchemaKind(), "The result's fields; without it the result is plain text."),
+        "output": Field(OUTPUT, "Where the results go."),
+        "expect": Field(MapOf(Text("a column name")), "Result field: column of known answers."),
+        "limits": Field(LIMITS, "How fast requests may be sent."),
+        "budget_usd": Field(Money(), "What a run may spend at most, its resumes included."),
+        "stop_if": Field(
+            Or("none", None, STOP_IF), "Stops a broken job; default 50% of the last 100."
+        ),
+        "allow_failed": Field(
+            ShareOrNumber(), "Failed items, or share of them, that still exit with 0."
+        ),
+        "attempts": Field(Whole(), "Attempts for an item in a run; default 5."),
+        "on_truncated": Field(ON_TRUNCATED, "After a cut answer: {grow: 4096}, retry or fail."),
+        "on_invalid": Field(
+            ON_INVALID, "After a wrong answer: {repair: 2, then: fail}, retry or fail."
+        ),
+        "on_refused": Field(ON_REFUSED, "After a refusal: fail, retry, or fixed values."),
+        "on_unknown": Field(
+            Choice(("retry", "hold")), "After a crash: send again, or wait for you."
+        ),
+        "retain": Field(RETAIN, "What the store keeps of personal data."),
+        "delivery": Field(NotYet(("live",)), "How requests travel: live."),
+        "finish_by": Field(NotYet(), "Not available yet."),
+        "steps": Field(NotYet(), "Not available yet."),
+    }
+)
 
 _OWN_TO_A_JOB = ("version", "name", "finish_by", "steps")
 DEFAULTS = Section({name: field for name, field in JOB.fields.items() if name not in _OWN_TO_A_JOB})
@@ -209,7 +226,11 @@ ACCOUNT = Section(
     {"limits": Field(ACCOUNT_LIMITS, "The smaller of these and the job's own counts.")}
 )
 
-PROJECT = Section({
-    "defaults": Field(DEFAULTS, "Fields that jobs below this folder have unless they say otherwise."),
-    "accounts": Field(MapOf(ACCOUNT), "Limits for each provider's account: anthropic, openai …"),
-})  # fmt: skip
+PROJECT = Section(
+    {
+        "defaults": Field(DEFAULTS, "Fields of every job here that does not say otherwise."),
+        "accounts": Field(
+            MapOf(ACCOUNT), "Limits for each provider's account: anthropic, openai …"
+        ),
+    }
+)

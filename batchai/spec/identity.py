@@ -1,6 +1,6 @@
 """What of a job makes a difference to its results: the parts whose change is noticed and priced."""
 
-from collections.abc import Callable
+from collections.abc import Mapping
 from typing import Any
 
 from batchai.spec.addresses import host_of, is_loopback
@@ -11,21 +11,25 @@ _PARAMETERS = {"max_tokens", "temperature", "top_p", "stop", "metadata", "effort
 
 
 def spec_identity(job: Job) -> dict[str, Any]:
-    """prompt, model, parameters, schema and policies, each by step, as plain JSON values.
+    """`step_identity` of the job's one step, with its `vars`."""
+    (step,) = job.steps
+    return step_identity(step, variables=job.vars)
 
-    Limits, paths, price, budget and selection are left out on purpose: they change no answer. A value of
-    `vars` belongs to the prompt that uses it.
+
+def step_identity(step: Step, *, variables: Mapping[str, Any] | None = None) -> dict[str, Any]:
+    """prompt, model, parameters, schema and policies as plain JSON values, equal after a round trip.
+
+    Limits, paths, price, budget and selection are left out on purpose: they change no answer. Of
+    `variables`, the job's `vars`, those that the prompt uses belong to it.
     """
-    parts: dict[str, Callable[[Step], Any]] = {
-        "prompt": lambda step: _prompt(step, job.vars),
-        "model": lambda step: {"name": step.model.name, "address": address_identity(step.model)},
-        "parameters": lambda step: step.model.model_dump(
-            mode="json", include=_PARAMETERS, exclude_none=True
-        ),
-        "schema": lambda step: step.json_schema,
-        "policies": lambda step: step.policies.model_dump(mode="json"),
+    model = step.model
+    return {
+        "prompt": _prompt(step, variables or {}),
+        "model": {"name": model.name, "address": address_identity(model)},
+        "parameters": model.model_dump(mode="json", include=_PARAMETERS, exclude_none=True),
+        "schema": step.json_schema,
+        "policies": step.policies.model_dump(mode="json"),
     }
-    return {name: {step.name: part(step) for step in job.steps} for name, part in parts.items()}
 
 
 def address_identity(model: Model) -> str:
@@ -36,7 +40,7 @@ def address_identity(model: Model) -> str:
     return "loopback" if is_loopback(host) else host
 
 
-def _prompt(step: Step, variables: dict[str, Any]) -> dict[str, Any]:
+def _prompt(step: Step, variables: Mapping[str, Any]) -> dict[str, Any]:
     prompt = step.prompt
     texts = [prompt.system, prompt.user, *(turn.content for turn in prompt.messages)]
     used = [variables_used(text) for text in texts if text]

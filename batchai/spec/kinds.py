@@ -1,20 +1,18 @@
 """Kinds of single values in a job file. Each reads a node and describes itself to editors.
 
-`read` returns the value or raises SpecError with the place; `schema` is JSON Schema of what may be written.
+`read` returns the value or raises SpecError with the place; `schema` says what may be written.
 """
 
 import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from decimal import Decimal
 from pathlib import Path
 from typing import Any, Protocol
 
 from batchai.errors import SpecError
 from batchai.spec.document import Node, Scalar, shown, wrong
-from batchai.spec.models import Allowed
-from batchai.spec.scalars import DECIMAL, WHOLE, json_value, scalar_value, text_value
+from batchai.spec.scalars import DECIMAL, WHOLE, is_plain, json_value, native, text_value, written
 
 JsonSchema = dict[str, Any]
 
@@ -23,7 +21,7 @@ JsonSchema = dict[str, Any]
 class Reader:
     """What fields know while they are read; mistakes are collected, so that all are told at once.
 
-    roots: resolved folders that paths must lie under. environ: for `${VAR}`. variables: the job's `vars`.
+    roots: resolved folders that paths must lie under. environ: for `${VAR}`. variables: `vars`.
     """
 
     roots: tuple[Path, ...]
@@ -54,7 +52,7 @@ class Kind(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Text:
-    """Text, perhaps of a certain form; `what` says it in a message. `is_shown` false never echoes it."""
+    """Text, perhaps of a form that `what` describes; without `is_shown` it is never echoed."""
 
     what: str = "text"
     pattern: str = ""
@@ -99,7 +97,7 @@ class Flag:
     """true or false."""
 
     def read(self, node: Node, reader: Reader) -> bool:  # noqa: ARG002
-        value = _native(node)
+        value = native(node)
         if not isinstance(value, bool):
             raise wrong(node, f"must be true or false, not {shown(node)}")
         return value
@@ -116,8 +114,8 @@ class Whole:
 
     def read(self, node: Node, reader: Reader) -> int:  # noqa: ARG002
         if (
-            _is_plain(node, WHOLE)
-            and isinstance(value := _native(node), int)
+            is_plain(node, WHOLE)
+            and isinstance(value := native(node), int)
             and self.minimum <= value < 2**63
         ):
             return value
@@ -137,8 +135,8 @@ class Number:
 
     def read(self, node: Node, reader: Reader) -> float:  # noqa: ARG002
         if (
-            _is_plain(node, DECIMAL)
-            and self.minimum <= (value := float(_text(node))) <= self.maximum
+            is_plain(node, DECIMAL)
+            and self.minimum <= (value := float(written(node))) <= self.maximum
         ):
             return value
         raise wrong(
@@ -147,31 +145,6 @@ class Number:
 
     def schema(self) -> JsonSchema:
         return {"type": "number", "minimum": self.minimum, "maximum": self.maximum}
-
-
-MAX_USD = Decimal(1_000_000_000)
-MAX_USD_PLACES = 12  # the store counts pico-dollars
-
-
-@dataclass(frozen=True, slots=True)
-class Money:
-    """US dollars, exact from the text of the file; zero only where `zero` says so."""
-
-    zero: bool = False
-
-    def read(self, node: Node, reader: Reader) -> Decimal:  # noqa: ARG002
-        bound = "" if self.zero else " above 0"
-        if not DECIMAL.fullmatch(_text(node)):
-            raise wrong(node, f"must be an amount in USD{bound} such as 2.50, not {shown(node)}")
-        amount = Decimal(_text(node))
-        if amount < 0 or amount > MAX_USD or (amount == 0 and not self.zero):
-            raise wrong(node, f"must be an amount in USD{bound} such as 2.50, not {shown(node)}")
-        if len(_text(node).partition(".")[2]) > MAX_USD_PLACES:
-            raise wrong(node, f"must have at most {MAX_USD_PLACES} decimal places")
-        return amount
-
-    def schema(self) -> JsonSchema:
-        return {"type": ["number", "string"], "minimum": 0}
 
 
 @dataclass(frozen=True, slots=True)
@@ -188,68 +161,6 @@ class Encoding:
 
     def schema(self) -> JsonSchema:
         return {"type": "string"}
-
-
-_SHARE = re.compile(r"([0-9]{1,3}(?:\.[0-9]{1,6})?)\s?%")
-
-
-@dataclass(frozen=True, slots=True)
-class Share:
-    """`50%` → Decimal("0.5"); above 0."""
-
-    def read(self, node: Node, reader: Reader) -> Decimal:  # noqa: ARG002
-        share = _share(node)
-        if not share:
-            raise wrong(
-                node, f"must be a share such as 50%, above 0% and up to 100%, not {shown(node)}"
-            )
-        return share
-
-    def schema(self) -> JsonSchema:
-        return {"type": "string", "pattern": r"^[0-9.]+\s?%$"}
-
-
-@dataclass(frozen=True, slots=True)
-class ShareOrNumber:
-    """`5%` or `10` items."""
-
-    def read(self, node: Node, reader: Reader) -> Allowed:  # noqa: ARG002
-        share = _share(node)
-        if share is not None:
-            return Allowed(number=None, share=share)
-        if (
-            _is_plain(node, WHOLE)
-            and isinstance(value := _native(node), int)
-            and 0 <= value < 2**63
-        ):
-            return Allowed(number=value)
-        raise wrong(
-            node, f"must be a number of items such as 10, or a share such as 5%, not {shown(node)}"
-        )
-
-    def schema(self) -> JsonSchema:
-        return {"anyOf": [{"type": "integer", "minimum": 0}, Share().schema()]}
-
-
-_UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
-_DURATION = re.compile(r"(?:[0-9]{1,9}(?:\.[0-9]{1,3})?[smhd])+")
-
-
-@dataclass(frozen=True, slots=True)
-class Duration:
-    """`90s`, `1h`, `1h30m` → seconds."""
-
-    def read(self, node: Node, reader: Reader) -> float:  # noqa: ARG002
-        text = _text(node)
-        if not _DURATION.fullmatch(text):
-            unit = f": write {text}s for seconds" if WHOLE.fullmatch(text) else ""
-            raise wrong(node, f"must be a time such as 90s, 15m, 1h or 2d, not {shown(node)}{unit}")
-        return sum(
-            float(number) * _UNITS[unit] for number, unit in re.findall(r"([0-9.]+)([smhd])", text)
-        )
-
-    def schema(self) -> JsonSchema:
-        return {"type": "string", "pattern": f"^{_DURATION.pattern}$"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -270,8 +181,8 @@ class NotYet:
     taken: tuple[str, ...] = ()
 
     def read(self, node: Node, reader: Reader) -> str:  # noqa: ARG002
-        if _text(node) in self.taken:
-            return _text(node)
+        if written(node) in self.taken:
+            return written(node)
         instead = f": only {_either(self.taken)} is" if self.taken else ": leave the field out"
         raise wrong(node, f"is not available yet{instead}")
 
@@ -283,32 +194,8 @@ def _either(words: tuple[str, ...]) -> str:
     return words[0] if len(words) == 1 else f"{', '.join(words[:-1])} or {words[-1]}"
 
 
-def _text(node: Node) -> str:
-    return node.text if isinstance(node, Scalar) else ""
-
-
-def _is_plain(node: Node, form: re.Pattern[str]) -> bool:
-    return isinstance(node, Scalar) and node.is_plain and bool(form.fullmatch(node.text))
-
-
-def _native(node: Node) -> object:
-    """The value of a scalar; None for maps and lists, and for words that YAML would surprise with."""
-    if not isinstance(node, Scalar):
-        return None
-    try:
-        return scalar_value(node)
-    except SpecError:
-        return None
-
-
 def _seen(node: Node) -> str:
     """What was written, for a number field: quotes around a number are the mistake itself."""
     if isinstance(node, Scalar) and not node.is_plain and DECIMAL.fullmatch(node.text):
         return f"text: write {node.text} without quotes"
     return shown(node)
-
-
-def _share(node: Node) -> Decimal | None:
-    match = _SHARE.fullmatch(_text(node))
-    share = Decimal(match[1]) / 100 if match else None
-    return share if share is not None and share <= 1 else None

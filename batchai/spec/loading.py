@@ -23,7 +23,7 @@ from batchai.spec.sections import KEY_REMEDY
 def load_job(path: Path, *, overrides: Overrides = NO_OVERRIDES) -> Job:
     """The job in the YAML file `path`, with project defaults and overrides in it.
 
-    Raises SpecError with the first mistake (`find_mistakes` tells them all): place, problem, remedy.
+    Raises SpecError with the first mistake (`find_mistakes` tells all): place, problem, remedy.
     Nothing but the job, the project file and the files that they name is read; nothing is sent.
     """
     loaded = _load(path, overrides)
@@ -44,7 +44,7 @@ def find_mistakes(path: Path, *, overrides: Overrides = NO_OVERRIDES) -> list[st
 
 def shown_path(path: Path) -> str:
     """A path as messages name it: relative where it lies below the current directory."""
-    absolute = Path(os.path.abspath(path))
+    absolute = Path(os.path.abspath(path))  # noqa: PTH100 - Path.absolute keeps the `..`
     return (
         str(absolute.relative_to(Path.cwd())) if absolute.is_relative_to(Path.cwd()) else str(path)
     )
@@ -66,7 +66,7 @@ def _load(path: Path, overrides: Overrides) -> Job | list[str]:
 
 
 def _located(path: Path) -> Path:
-    """The absolute path of the job file; folders resolved, so that a job has one store however it is named."""
+    """The absolute path, folders resolved: a job has one store however its file is named."""
     if path.name == PROJECT_FILE:
         raise SpecError(
             f"{shown_path(path)}: is a project file, not a job: give the job another name"
@@ -98,7 +98,7 @@ def _project(reader: Reader) -> Project:
 
 
 def _variables(table: Table) -> dict[str, Any]:
-    """The job's `vars`, read ahead of what they are filled into; mistakes are told when JOB is read."""
+    """The job's `vars`, read ahead of their uses; mistakes are told when JOB is read."""
     node = table.entries.get("vars")
     if not isinstance(node, Table):
         return {}

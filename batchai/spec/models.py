@@ -26,7 +26,7 @@ class SqlInput(Strict):
 
 
 class Input(Strict):
-    """Where items come from. Exactly one of `path` (absolute; "-" is stdin; may hold a glob) and `sql`."""
+    """Where items come from: either `path` (absolute, perhaps a glob; "-" is stdin) or `sql`."""
 
     path: str | None = None
     sql: SqlInput | None = None

@@ -18,7 +18,7 @@ class Overrides:
     """Values of the command line; they win over the job file, and the named ones over `settings`.
 
     settings: `limits.concurrency=8` (a dotted field = a YAML value, as if written in the job file).
-    variables: `kind=legal`. limit: a number, or "all" for no limit. allow_paths: further folders that
+    variables: `kind=legal`. limit: a number, or "all" for none. allow_paths: further folders that
     paths may lie in.
     """
 
@@ -106,7 +106,7 @@ def _placed(table: Table, path: tuple[str, ...], node: Node, kind: Kind | None) 
 
 
 def _with_variable(root: Table, variable: str, base: Path) -> Table:
-    """A variable is of the type that the file gives it: text unless a number or the like stands there."""
+    """A variable is of the type that the file gives it: text unless a number stands there."""
     name, text = _pair("--var", variable, "kind=legal")
     place = Place(f"--var {name}", base)
     node: Node = Scalar(place, text, is_plain=False)

@@ -1,4 +1,4 @@
-"""Paths of a job file: `{{ vars.x }}` and `${VAR}` filled in, made absolute, and kept within bounds."""
+"""Paths of a job file: `{{ vars.x }}` and `${VAR}` filled in, absolute, and within bounds."""
 
 import re
 from collections.abc import Mapping, Sequence
@@ -32,7 +32,7 @@ class FilePath:
 
 @dataclass(frozen=True, slots=True)
 class InputPath:
-    """A file, a folder, a glob or `-` → absolute path text; only the part before a wildcard is resolved."""
+    """A file, folder, glob or `-` → absolute path; only what is before a wildcard is resolved."""
 
     def read(self, node: Node, reader: Reader) -> str:
         text = filled(node, reader)

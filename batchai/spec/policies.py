@@ -1,4 +1,4 @@
-"""What follows an answer that is no result: `retry`, `fail`, growing, repairing, or fixed values."""
+"""What follows an answer that is no result: `retry`, `fail`, growing, repairing, fixed values."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -61,11 +61,15 @@ ON_TRUNCATED = PolicyKind(
     "{grow: 4096}",
 )
 ON_INVALID = PolicyKind(
-    Section({
-        "repair": Field(Whole(0), "Asks again this often with the error as feedback.", is_required=True),
-        "then": Field(Or("fail", "fail", FixedValues()), "fail, or a map of fixed values."),
-    }),
+    Section(
+        {
+            "repair": Field(
+                Whole(0), "Asks again this often with the error as feedback.", is_required=True
+            ),
+            "then": Field(Or("fail", "fail", FixedValues()), "fail, or a map of fixed values."),
+        }
+    ),
     Repair,
     "{repair: 2, then: fail}",
-)  # fmt: skip
+)
 ON_REFUSED = PolicyKind(FixedValues(), None, "a map of fixed values")

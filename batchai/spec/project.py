@@ -37,7 +37,7 @@ def find_project(folder: Path) -> Path | None:
 
 
 def read_project(path: Path, *, origin: str, reader: Reader) -> Project:
-    """The project file; mistakes in its accounts are noted in `reader`, those in defaults when they are used."""
+    """The project file; mistakes are noted in `reader`, those in defaults when they are merged."""
     table = read_document(path, origin=origin)
     own = {name: entry for name, entry in table.entries.items() if name != "defaults"}
     values = PROJECT.read(Table(table.place, own), reader)
@@ -52,7 +52,7 @@ def read_project(path: Path, *, origin: str, reader: Reader) -> Project:
 
 
 def merged(job: Table, defaults: Table, kind: Kind) -> Table:
-    """`job` with what only `defaults` gives; sections and `vars` are merged, all else is replaced whole."""
+    """`job` with what only `defaults` gives; sections and `vars` merge, all else is replaced."""
     entries: dict[str, Node] = dict(defaults.entries)
     for name, own in job.entries.items():
         given = defaults.entries.get(name)
@@ -85,7 +85,7 @@ def _merged_entry(name: str, own: Node, given: Node, kind: Kind | None) -> Node:
 
 
 def smaller(limits: Limits, account: Mapping[str, Any]) -> Limits:
-    """The job's limits, each lowered to the account's where that is smaller; `auto` becomes the account's."""
+    """The job's limits, each lowered to a smaller one of the account, which also bounds `auto`."""
     changes = {}
     for name, bound in account.items():
         own = getattr(limits, name)

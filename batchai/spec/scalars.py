@@ -1,7 +1,7 @@
 """What a plain word of YAML means here, and which words would mean something else elsewhere.
 
-YAML 1.1 makes False of `NO`, 10 of `012` and 750 of `12:30`, YAML 1.2 makes a number of `1e3`. Only what
-every reader of YAML understands alike is taken; the rest is refused with the remedy.
+YAML 1.1 makes False of `NO`, 10 of `012` and 750 of `12:30`, YAML 1.2 makes a number of `1e3`. Only
+what every reader of YAML understands alike is taken; the rest is refused with the remedy.
 """
 
 import re
@@ -9,6 +9,7 @@ from contextlib import suppress
 
 import yaml
 
+from batchai.errors import SpecError
 from batchai.spec.document import Listing, Node, Scalar, Table, wrong
 
 WHOLE = re.compile(r"-?(?:0|[1-9][0-9]*)")
@@ -26,7 +27,7 @@ _COMPUTED = ("bool", "int", "float")
 
 
 def json_value(node: Node) -> object:
-    """A node as JSON: text, int, float, bool, None, lists and dicts; raises SpecError on surprises."""
+    """A node as JSON: text, numbers, bool, None, lists, dicts; raises SpecError on surprises."""
     match node:
         case Table():
             return {name: json_value(entry) for name, entry in node.entries.items()}
@@ -71,6 +72,26 @@ def text_value(node: Node, what: str = "text") -> str:
     )
 
 
+def written(node: Node) -> str:
+    """The text of a scalar as it stands in the file; empty for maps and lists."""
+    return node.text if isinstance(node, Scalar) else ""
+
+
+def is_plain(node: Node, form: re.Pattern[str]) -> bool:
+    """Whether a node is an unquoted word of a certain form."""
+    return isinstance(node, Scalar) and node.is_plain and bool(form.fullmatch(node.text))
+
+
+def native(node: Node) -> object:
+    """The value of a scalar; None for maps, lists and words that YAML would surprise with."""
+    if not isinstance(node, Scalar):
+        return None
+    try:
+        return scalar_value(node)
+    except SpecError:
+        return None
+
+
 def _whole(node: Scalar) -> int:
     if len(node.text) > 30:
         raise wrong(node, "is too large a number: put quotes around it if it is text")
@@ -78,7 +99,7 @@ def _whole(node: Scalar) -> int:
 
 
 def _other_meaning(text: str) -> str:
-    """What YAML 1.1 or 1.2 would make of a word that is plain text by our rules; empty for nothing."""
+    """What YAML 1.1 or 1.2 would make of a word that is text by our rules; empty for nothing."""
     for tag, pattern in yaml.SafeLoader.yaml_implicit_resolvers.get(text[:1], ()):
         if pattern.match(text):
             return _computed(text, tag.rpartition(":")[2])

@@ -1,4 +1,4 @@
-"""What is demanded of a JSON Schema: valid, of a known draft, and without references to elsewhere."""
+"""What is demanded of a JSON Schema: valid, of a known draft, no references to elsewhere."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -9,23 +9,23 @@ from batchai.spec.sections import nearest
 MAX_NESTING = 50
 
 # the keywords of drafts 4 to 2020-12: a mistyped one would be ignored without a word
-KEYWORDS = frozenset(
-    "$schema $id id $ref $anchor $dynamicRef $dynamicAnchor $recursiveRef $recursiveAnchor $vocabulary $comment "
-    "$defs definitions type enum const allOf anyOf oneOf not if then else dependentSchemas dependentRequired "
-    "dependencies prefixItems items additionalItems contains minContains maxContains properties "
-    "patternProperties additionalProperties propertyNames unevaluatedItems unevaluatedProperties multipleOf "
-    "maximum exclusiveMaximum minimum exclusiveMinimum maxLength minLength pattern maxItems minItems "
-    "uniqueItems maxProperties minProperties required title description default deprecated readOnly writeOnly "
-    "examples format contentEncoding contentMediaType contentSchema".split()
-)
-_MAPS_OF_SCHEMAS = frozenset(
-    {"properties", "patternProperties", "$defs", "definitions", "dependentSchemas"}
-)
-_LISTS_OF_SCHEMAS = frozenset({"allOf", "anyOf", "oneOf", "prefixItems"})
-_SCHEMAS = frozenset(
-    "items additionalItems additionalProperties not if then else contains propertyNames unevaluatedItems "
-    "unevaluatedProperties".split()
-)
+_APPLICATORS = {
+    "properties": "map", "patternProperties": "map", "$defs": "map", "definitions": "map",
+    "dependentSchemas": "map", "allOf": "list", "anyOf": "list", "oneOf": "list",
+    "prefixItems": "list", "items": "one", "additionalItems": "one", "additionalProperties": "one",
+    "not": "one", "if": "one", "then": "one", "else": "one", "contains": "one",
+    "propertyNames": "one", "unevaluatedItems": "one", "unevaluatedProperties": "one",
+}  # fmt: skip
+# of drafts 4 to 2020-12; a mistyped one would be ignored without a word
+KEYWORDS = frozenset(_APPLICATORS) | {
+    "$schema", "$id", "id", "$ref", "$anchor", "$dynamicRef", "$dynamicAnchor", "$recursiveRef",
+    "$recursiveAnchor", "$comment", "type", "enum", "const", "dependentRequired", "dependencies",
+    "minContains", "maxContains", "multipleOf", "maximum", "exclusiveMaximum", "minimum",
+    "exclusiveMinimum", "maxLength", "minLength", "pattern", "maxItems", "minItems", "uniqueItems",
+    "maxProperties", "minProperties", "required", "title", "description", "default", "deprecated",
+    "readOnly", "writeOnly", "examples", "format", "contentEncoding", "contentMediaType",
+    "contentSchema",
+}  # fmt: skip
 _DRAFTS = tuple(
     f"{scheme}://json-schema.org/{draft}/schema"
     for scheme in ("https", "http")
@@ -34,7 +34,7 @@ _DRAFTS = tuple(
 
 
 def check_json_schema(schema: dict[str, Any], place: str) -> None:
-    """Raises SpecError, with `place` and the path within the schema, unless the schema can be used offline."""
+    """Raises SpecError, with the path within the schema, unless it can be used offline."""
     for path, name, value in _members(schema, ()):
         if name in ("$ref", "$dynamicRef", "$recursiveRef") and not str(value).startswith("#"):
             raise SpecError(
@@ -64,12 +64,13 @@ def check_keywords(schema: Any, place: str) -> None:
 
 
 def _subschemas(name: str, value: Any) -> Iterator[tuple[str, Any]]:
-    if name in _MAPS_OF_SCHEMAS and isinstance(value, dict):
-        yield from ((f".{key}", member) for key, member in value.items())
-    elif name in _LISTS_OF_SCHEMAS and isinstance(value, list):
-        yield from ((f"[{index}]", member) for index, member in enumerate(value))
-    elif name in _SCHEMAS:
-        yield "", value
+    match _APPLICATORS.get(name), value:
+        case "map", dict():
+            yield from ((f".{key}", member) for key, member in value.items())
+        case "list", list():
+            yield from ((f"[{index}]", member) for index, member in enumerate(value))
+        case "one", dict():
+            yield "", value
 
 
 def _check_with_validator(schema: dict[str, Any], place: str) -> None:

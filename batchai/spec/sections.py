@@ -96,7 +96,7 @@ class Section:
 
 @dataclass(frozen=True, slots=True)
 class ListOf:
-    """A list of one kind of value, read to a tuple; where `lone`, one value may stand without brackets."""
+    """A list of one kind of value → tuple; where `lone`, one value may stand without brackets."""
 
     kind: Kind
     lone: bool = False
@@ -164,7 +164,7 @@ _KEY_FIELD = re.compile(
 
 
 def is_key_field(name: str) -> bool:
-    """Whether a field of this name would hold a key (`max_tokens` and `prompt_cache_key` do not)."""
+    """Whether a field of this name would hold a key (`prompt_cache_key` does not)."""
     return bool(_KEY_FIELD.fullmatch(name))
 
 

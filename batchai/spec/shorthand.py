@@ -1,4 +1,4 @@
-"""Schema shorthand → JSON Schema: `sentiment: [good, bad]`, `tags: list of string`, `note?: string`."""
+"""Schema shorthand → JSON Schema: `mood: [good, bad]`, `tags: list of string`, `note?: string`."""
 
 import json
 import re
@@ -143,10 +143,8 @@ def _enum_value(node: Node, reader: Reader) -> str | int:
     if isinstance(value, int) and not isinstance(value, bool):
         return value
     if isinstance(value, bool):
-        raise wrong(
-            node,
-            f'YAML reads an unquoted {node.text} as a boolean: write "{node.text}", or boolean as type',
-        )
+        remedy = f'write "{node.text}", or boolean as the type'
+        raise wrong(node, f"YAML reads an unquoted {node.text} as a boolean: {remedy}")
     raise wrong(node, f'must be text or a whole number: write "{node.text or "null"}" for the text')
 
 

@@ -28,7 +28,7 @@ class FileText:
 
 @dataclass(frozen=True, slots=True)
 class Template:
-    """A Jinja2 template over item, vars and steps; its syntax and its names of `vars` are checked here."""
+    """A Jinja2 template over item and vars; its syntax and its names are checked here."""
 
     def read(self, node: Node, reader: Reader) -> str:
         source, place = _loaded(node, reader)
@@ -73,10 +73,12 @@ def _check_turns(table: Table, values: Any) -> None:
         )
 
 
-_TURN = Section({
-    "role": Field(Choice(("user", "assistant")), "Who speaks.", is_required=True),
-    "content": Field(Template(), "What is said; a template.", is_required=True),
-})  # fmt: skip
+_TURN = Section(
+    {
+        "role": Field(Choice(("user", "assistant")), "Who speaks.", is_required=True),
+        "content": Field(Template(), "What is said; a template.", is_required=True),
+    }
+)
 
 _PROMPT = Section(
     {
