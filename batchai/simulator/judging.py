@@ -2,8 +2,6 @@
 
 import asyncio
 import json
-import math
-import random
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -126,11 +124,8 @@ class Judge:
                 wait = call.dialect.retry_after(excess.wait_seconds)
                 return Verdict(Served.LIMITED, self._error(call, call.dialect.excess(excess), wait))
         capacity = self._settings.capacity
-        if (
-            capacity is not None
-            and capacity.beyond == "overloaded"
-            and call.in_flight > capacity.slots
-        ):
+        refusing = capacity is not None and capacity.beyond == "overloaded"
+        if capacity is not None and refusing and call.in_flight > capacity.slots:
             shape = call.dialect.errors[Fault.OVERLOADED]
             return Verdict(Served.OVERLOADED, self._error(call, shape))
         return None
@@ -151,12 +146,8 @@ class Judge:
         )
 
     def _latency_seconds(self, call: Call, output_tokens: int) -> float:
-        latency, capacity = self._settings.latency, self._settings.capacity
-        seconds = latency.seconds
-        if latency.sigma:
-            drawn = random.Random(f"{latency.seed} {call.request.sequence}").gauss(0, latency.sigma)
-            seconds *= math.exp(drawn)
-        seconds += latency.per_output_token_seconds * output_tokens
+        seconds = self._settings.latency.draw(call.request.sequence, output_tokens)
+        capacity = self._settings.capacity
         if capacity is not None and capacity.beyond == "slow":
             seconds *= max(1.0, call.in_flight / capacity.slots)
         return seconds

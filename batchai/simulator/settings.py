@@ -1,5 +1,7 @@
 """What a simulated provider is like."""
 
+import math
+import random
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Literal
@@ -16,6 +18,14 @@ class Latency:
     sigma: float = 0.0  # of the logarithm; 0 = always the same
     per_output_token_seconds: float = 0.0
     seed: int = 0
+
+    def draw(self, sequence: int, output_tokens: int) -> float:
+        """The seconds that the request of this arrival index takes; always the same."""
+        seconds = self.seconds
+        if self.sigma:
+            spread = random.Random(f"{self.seed} {sequence}").gauss(0, self.sigma)
+            seconds *= math.exp(spread)
+        return seconds + self.per_output_token_seconds * output_tokens
 
 
 @dataclass(frozen=True, slots=True)
