@@ -97,11 +97,14 @@ class LocalProvider:
     async def _started(self) -> tuple[ModelServer, OpenAIChat]:
         async with self._starting:
             if self._running is None:
-                server = await start_server(await self._model_file(), slots=self._slots)
+                server = await self._start()
                 self._running = server, OpenAIChat(base_url=server.base_url, key=server.api_key)
             return self._running
 
-    async def _model_file(self) -> Path:
-        if weights := _NAMED.get(self._model_id):
-            return await fetched_weights(weights, user_cache())
-        return Path(self._model_id)
+    async def _start(self) -> ModelServer:
+        file, name = Path(self._model_id), self._model_id
+        if weights := _NAMED.get(name):
+            file = await fetched_weights(weights, user_cache())
+        else:
+            name = file.stem
+        return await start_server(file, model_name=name, slots=self._slots)

@@ -55,12 +55,15 @@ class ModelServer:
         self.errors.close()
 
 
-async def start_server(model_file: Path, *, slots: int) -> ModelServer:
-    """The server with the model loaded and listening on the loopback. Raises ProviderError."""
+async def start_server(model_file: Path, *, model_name: str, slots: int) -> ModelServer:
+    """The server, the model loaded, listening on the loopback; raises ProviderError.
+
+    model_name: what replies say that they come from.
+    """
     recipe = Recipe(
         parent=os.getpid(),
         model_path=str(model_file),
-        model_name=model_file.stem,
+        model_name=model_name,
         api_key=secrets.token_urlsafe(24),
         slots=slots,
         context_tokens=CONTEXT_TOKENS,

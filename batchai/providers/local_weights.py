@@ -127,3 +127,8 @@ async def _failure(command: list[str]) -> str | None:
 def _sha256(path: Path) -> str:
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+if __name__ == "__main__":  # to have them before they are needed, for example in an image
+    logging.basicConfig(level=logging.INFO, format="%(message)s")
+    asyncio.run(fetched_weights(SMOLLM2_135M, user_cache()))
