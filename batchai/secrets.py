@@ -1,7 +1,7 @@
 """API keys: where they are found, how they are kept out of every text, and where they lie about.
 
-A key comes from the process environment or from a `.env` file. Of a `.env` only names that say "key"
-are taken, so that the file of a downloaded job redirects no request (`*_BASE_URL`, proxies).
+A key comes from the environment or from a `.env` file. Of a `.env` only names that say "key" are
+taken, so that the file of a downloaded job redirects no request (`*_BASE_URL`, proxies).
 """
 
 import logging

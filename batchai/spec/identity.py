@@ -5,7 +5,7 @@ from typing import Any
 
 from batchai.spec.addresses import host_of, is_loopback
 from batchai.spec.models import Job, Model, Step
-from batchai.templates import variables_used
+from batchai.templates import is_used_whole, variables_used
 
 _PARAMETERS = {"max_tokens", "temperature", "top_p", "stop", "metadata", "effort", "extra_body"}
 
@@ -17,10 +17,10 @@ def spec_identity(job: Job) -> dict[str, Any]:
 
 
 def step_identity(step: Step, *, variables: Mapping[str, Any] | None = None) -> dict[str, Any]:
-    """prompt, model, parameters, schema and policies as plain JSON values, equal after a round trip.
+    """prompt, model, parameters, schema and policies as JSON values, equal after a round trip.
 
-    Limits, paths, price, budget and selection are left out on purpose: they change no answer. Of
-    `variables`, the job's `vars`, those that the prompt uses belong to it.
+    Limits, paths, price, budget and selection are left out on purpose: they change no answer.
+    Of `variables`, the job's `vars`, those that the prompt uses belong to it.
     """
     model = step.model
     return {
@@ -43,9 +43,8 @@ def address_identity(model: Model) -> str:
 def _prompt(step: Step, variables: Mapping[str, Any]) -> dict[str, Any]:
     prompt = step.prompt
     texts = [prompt.system, prompt.user, *(turn.content for turn in prompt.messages)]
-    used = [variables_used(text) for text in texts if text]
-    names = set().union(*(roots.get("vars", set()) for roots in used))
-    # `vars[item.kind]` names none: then every variable may matter
-    takes_all = any("vars" in roots and not roots["vars"] for roots in used)
-    kept = {name: value for name, value in variables.items() if takes_all or name in names}
-    return {**prompt.model_dump(mode="json"), "vars": kept}
+    written = [text for text in texts if text]
+    names = set().union(*(variables_used(text).get("vars", set()) for text in written))
+    takes_any = any(is_used_whole(text, "vars") for text in written)
+    used = {name: value for name, value in variables.items() if takes_any or name in names}
+    return {**prompt.model_dump(mode="json"), "vars": used}

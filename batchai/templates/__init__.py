@@ -1,0 +1,17 @@
+"""The one sandbox: prompts, `where`, `if` and checks are compiled and evaluated here."""
+
+from batchai.templates.compiling import (
+    compile_expression,
+    compile_template,
+    is_used_whole,
+    variables_used,
+)
+from batchai.templates.sandbox import MAX_OUTPUT_CHARS
+
+__all__ = [
+    "MAX_OUTPUT_CHARS",
+    "compile_expression",
+    "compile_template",
+    "is_used_whole",
+    "variables_used",
+]

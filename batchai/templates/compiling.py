@@ -1,0 +1,141 @@
+"""Templates and expressions of a job file → functions of an item.
+
+Templates come from the job file; data is only ever a value in them and is never compiled.
+"""
+
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+from jinja2 import StrictUndefined, Template, TemplateSyntaxError, meta, nodes
+from jinja2 import TemplateError as JinjaError
+
+from batchai.errors import TemplateError
+from batchai.templates.sandbox import Sandbox, check_size
+
+_SANDBOX = Sandbox()
+
+# what compiling raises beside its own errors: nesting too deep, a constant that cannot be
+_TOO_COMPLEX = (RecursionError, MemoryError, ValueError, OverflowError)
+# what evaluating a wrong template raises; MemoryError for what slips through the bounds
+_FAULTS = (
+    JinjaError,
+    TypeError,
+    ValueError,
+    ArithmeticError,
+    LookupError,
+    AttributeError,
+    AssertionError,
+    RuntimeError,
+    MemoryError,
+)
+_LOADING = (nodes.Include, nodes.Import, nodes.FromImport, nodes.Extends)
+
+
+def compile_template(source: str, *, place: str) -> Callable[[Mapping[str, Any]], str]:
+    """A function from variables (`item`, `steps`, `vars`) to text; raises TemplateError.
+
+    `place` names where the template stands (`jobs/a.yaml:7: prompt.user`) for messages. None is
+    rendered as nothing; what is missing is an error.
+    """
+    template = _compile(source, place)
+
+    def render(variables: Mapping[str, Any]) -> str:
+        try:
+            return "".join(_bounded(template, variables))
+        except _FAULTS as error:
+            raise TemplateError(f"{place}: {_reason(error)}") from error
+
+    return render
+
+
+def compile_expression(source: str, *, place: str) -> Callable[[Mapping[str, Any]], Any]:
+    """A function from variables to an expression's value (`item.plan != "free"`).
+
+    Both compiling and evaluating raise TemplateError.
+    """
+    try:
+        expression = _SANDBOX.compile_expression(source, undefined_to_none=False)
+    except TemplateSyntaxError as error:
+        raise TemplateError(f"{place}: {error.message} in `{source}`") from error
+    except _TOO_COMPLEX as error:
+        raise TemplateError(f"{place}: is too complex: {_reason(error)}") from error
+
+    def evaluate(variables: Mapping[str, Any]) -> Any:
+        try:
+            value = expression(variables)
+            if isinstance(value, StrictUndefined):
+                str(value)  # raises, with the name of what is missing
+        except _FAULTS as error:
+            raise TemplateError(f"{place}: {_reason(error)}") from error
+        return value
+
+    return evaluate
+
+
+def variables_used(source: str) -> dict[str, set[str]]:
+    """Root names of a template → the constant fields that it takes of them (`{"item": {"text"}}`).
+
+    Raises TemplateError where the template does not parse.
+    """
+    tree = _parse(source, "the template")
+    used: dict[str, set[str]] = {name: set() for name in meta.find_undeclared_variables(tree)}
+    for root, field in _constant_fields(tree):
+        if root in used:
+            used[root].add(field)
+    return used
+
+
+def is_used_whole(source: str, root: str) -> bool:
+    """Whether a template takes fields of `root` that it does not name: `vars[item.kind]`."""
+    tree = _parse(source, "the template")
+    uses = sum(name.name == root for name in tree.find_all(nodes.Name))
+    return uses > sum(name == root for name, _ in _constant_fields(tree))
+
+
+def _constant_fields(tree: nodes.Template) -> Iterator[tuple[str, str]]:
+    for attribute in tree.find_all(nodes.Getattr):
+        if isinstance(attribute.node, nodes.Name):
+            yield attribute.node.name, attribute.attr
+    for item in tree.find_all(nodes.Getitem):
+        if isinstance(item.node, nodes.Name) and isinstance(item.arg, nodes.Const):
+            yield item.node.name, str(item.arg.value)
+
+
+def _compile(source: str, place: str) -> Template:
+    tree = _parse(source, place)
+    for node in tree.find_all(_LOADING):
+        what = type(node).__name__.lower()
+        raise TemplateError(
+            f"{place}, line {node.lineno} of the template: {what} is not available: write it out"
+        )
+    try:
+        return _SANDBOX.from_string(tree)
+    except TemplateSyntaxError as error:
+        raise _syntax_error(error, place) from error
+    except _TOO_COMPLEX as error:
+        raise TemplateError(f"{place}: is too complex: {_reason(error)}") from error
+
+
+def _parse(source: str, place: str) -> nodes.Template:
+    try:
+        return _SANDBOX.parse(source)
+    except TemplateSyntaxError as error:
+        raise _syntax_error(error, place) from error
+    except _TOO_COMPLEX as error:
+        raise TemplateError(f"{place}: is too complex: {_reason(error)}") from error
+
+
+def _syntax_error(error: TemplateSyntaxError, place: str) -> TemplateError:
+    return TemplateError(f"{place}, line {error.lineno} of the template: {error.message}")
+
+
+def _bounded(template: Template, variables: Mapping[str, Any]) -> Iterator[str]:
+    size = 0
+    for part in template.root_render_func(template.new_context(variables)):  # type: ignore[arg-type]
+        size += len(part)
+        check_size(size)
+        yield part
+
+
+def _reason(error: BaseException) -> str:
+    return str(error) or type(error).__name__
