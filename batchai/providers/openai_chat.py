@@ -34,15 +34,15 @@ class OpenAIChat:
 
         timeout, http_client = open_http(base_url)
         client = openai.AsyncOpenAI(
-            api_key=key or "",
+            api_key=key or "none",  # without one the SDK would look for others; it is not sent
             base_url=base_url,
             max_retries=0,
             timeout=timeout,
             http_client=http_client,
         )
         # Else OPENAI_CUSTOM_HEADERS of the environment would ride along, even replace the key.
-        keyless: dict[str, Any] = {"Authorization": openai.Omit()}
-        client._custom_headers = {} if key else keyless
+        client._custom_headers = {}
+        keyless = {"headers": {"Authorization": openai.Omit()}}
         self._official = is_official(base_url)
         if not self._official:  # the account's names are nobody else's business
             client.organization = client.project = None
@@ -53,7 +53,7 @@ class OpenAIChat:
             connection_error=openai.APIConnectionError,
             read=read_completion,
             key=key,
-            options={},
+            options={} if key else keyless,
         )
         self._bodies = Bodies(_constant_part)
 

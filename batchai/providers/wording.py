@@ -9,7 +9,8 @@ from batchai.schemas import safe_text
 MAX_DETAIL_CHARS = 300
 _ECHO_CHARS = 40  # a run of the request this long in a message is an echo; model names are shorter
 _MAX_ECHO_BODY = 200_000  # bytes; larger requests are not searched, their messages are withheld
-_KEYLIKE = re.compile(r"\b(?:sk|pk|key|api|xai|gsk)[-_][\w*\-.]{6,}|\bBearer\s+\S+", re.I)
+_KEYLIKE = re.compile(r"\b(?:sk-|gsk_|xai-|AIza)[\w*\-.]{6,}|\b[Bb]earer\s+\S+")
+_ESCAPES = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
 _UNSAFE = re.compile(r"[\x00-\x1f\x7f-\x9f\u200b-\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]+")
 
 
@@ -17,7 +18,8 @@ def one_line(text: str, *, key: str | None, limit: int = MAX_DETAIL_CHARS) -> st
     """`text` on one line, at most `limit` characters, keys and control characters removed."""
     if key:
         text = text.replace(key, "[key]")
-    text = " ".join(_UNSAFE.sub(" ", _KEYLIKE.sub("[key]", text)).split())
+    text = _ESCAPES.sub("", _KEYLIKE.sub("[key]", text))
+    text = " ".join(_UNSAFE.sub(" ", text).split())
     return text if len(text) <= limit else text[: limit - 1] + "…"
 
 
@@ -28,7 +30,7 @@ def without_echo(message: str, body: bytes) -> str:
             "(the provider's message is withheld: it might repeat the request)" if message else ""
         )
     sent = body.decode("utf-8", "replace")
-    words = orjson.dumps(safe_text(message)[:4000])[1:-1].decode()  # escaped as the request is
+    words = orjson.dumps(safe_text(message)[: 2 * MAX_DETAIL_CHARS])[1:-1].decode()  # escaped as the request is
     kept, start = [], 0
     while start < len(words):
         end = start + _ECHO_CHARS

@@ -8,6 +8,7 @@ from typing import Any
 
 MAX_LEVELS = 100  # of nesting; what stores and exports results has limits of its own beyond it
 _TOO_DEEP = f"the answer is nested more than {MAX_LEVELS} levels deep"
+_MAX_DIGITS = 1000
 _NESTED = (dict, list)
 _ESCAPED_SURROGATE = "\\ud"
 _FENCE = re.compile(r"```[\w-]*[ \t]*\r?\n(.*?)\r?\n?[ \t]*```", re.S)
@@ -92,6 +93,12 @@ def _no_constant(name: str) -> Any:
     raise ValueError(f"the answer contains {name}, which is not JSON")
 
 
+def _integer(digits: str) -> int:
+    if len(digits) > _MAX_DIGITS:
+        raise ValueError(f"the answer contains a number of {len(digits):,} digits")
+    return int(digits)
+
+
 def _finite(digits: str) -> float:
     number = float(digits)
     if not math.isfinite(number):
@@ -109,5 +116,5 @@ def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 
 _DECODER = json.JSONDecoder(
-    parse_constant=_no_constant, parse_float=_finite, object_pairs_hook=_unique
+    parse_constant=_no_constant, parse_int=_integer, parse_float=_finite, object_pairs_hook=_unique
 )
