@@ -153,7 +153,6 @@ class Attempt:
     run_id: int
     launch_id: int
     model: str
-    fingerprint: bytes
     max_tokens: int
     input_tokens: int
     sent_at: datetime

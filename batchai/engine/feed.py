@@ -1,0 +1,92 @@
+"""The feed: the store is the queue. The scan puts items into it, the pool takes them out.
+
+Pages of pending items are read in a thread by id; when the end is reached the feed begins again at
+the start, since a scan may have made an item of before it pending, and leaves out what is in hand.
+"""
+
+import asyncio
+from collections import deque
+
+from batchai.store import Reader
+from batchai.store.queries import PendingItem
+
+_PAGE = 200
+
+
+class Feed:
+    """Hands out pending items of a step, each once until it is given back.
+
+    wake: set whenever there may be something new. only: ids to hand out, None for all.
+    """
+
+    def __init__(
+        self, reader: Reader, *, step: str, wake: asyncio.Event, only: frozenset[int] | None = None
+    ) -> None:
+        self._reader = reader
+        self._step = step
+        self._wake = wake
+        self._only = only
+        self._page: deque[PendingItem] = deque()
+        self._after = 0
+        self._in_hand: set[int] = set()
+        self._is_stale = True  # there may be more to read
+        self._begins_again = False  # something may have become pending before `_after`
+        self._is_growing = False
+        self._reading: asyncio.Task[None] | None = None
+
+    @property
+    def is_exhausted(self) -> bool:
+        """Nothing is left to hand out, and nothing will come."""
+        return not (self._page or self._is_stale or self._is_growing or self._reading)
+
+    def grow(self, is_growing: bool) -> None:
+        """A scan adds items (True), or has ended (False)."""
+        self._is_growing = is_growing
+        self.refresh()
+
+    def refresh(self) -> None:
+        """Items may have become pending."""
+        self._is_stale = self._begins_again = True
+        self._wake.set()
+
+    def take(self) -> PendingItem | None:
+        """The next item, None where there is none yet; `wake` says when to ask again."""
+        while self._page:
+            item = self._page.popleft()
+            if item.item_id not in self._in_hand:
+                self._in_hand.add(item.item_id)
+                return item
+        if self._is_stale and self._reading is None:
+            self._reading = asyncio.create_task(self._read())
+        return None
+
+    def give_back(self, item_id: int) -> None:
+        """The item is settled, durably."""
+        self._in_hand.discard(item_id)
+
+    async def close(self) -> None:
+        """Wait for a page that is being read."""
+        if self._reading is not None:
+            await asyncio.wait([self._reading])
+
+    async def _read(self) -> None:
+        self._is_stale = False
+        try:
+            found = await asyncio.to_thread(
+                self._reader.pending, self._step, after=self._after, limit=_PAGE
+            )
+            if found:
+                self._is_stale = True
+                self._after = found[-1].item_id
+            elif self._begins_again:
+                self._is_stale, self._begins_again = True, False
+                self._after = 0
+            self._page.extend(item for item in found if self._wants(item))
+        finally:
+            self._reading = None
+            self._wake.set()
+
+    def _wants(self, item: PendingItem) -> bool:
+        return item.item_id not in self._in_hand and (
+            self._only is None or item.item_id in self._only
+        )

@@ -1,0 +1,142 @@
+"""The intake: what a scan finds is written to the store, from where the pool takes its work."""
+
+import asyncio
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from batchai.engine.progress import Progress
+from batchai.engine.scan import SENT, Change, Finding, Scan, ScanChunk
+from batchai.store import Store
+from batchai.store.values import to_json
+
+SCAN_MARK = "scan"  # the fact in the store that says how far which selection was taken in
+
+_Operation = tuple[str, tuple[Any, ...]]
+
+
+@dataclass(frozen=True, slots=True)
+class Selection:
+    """What is scanned.
+
+    stamp: identifies source and selection; None where it cannot be told unchanged. is_first: nothing
+    but this scan has put items into the store. before, keep: the spec that settled items were made
+    under, and whether they stay, so that an interrupted comparison goes on as it began.
+    """
+
+    stamp: str | None
+    is_first: bool
+    before: Mapping[str, Any] | None = None
+    keep: bool = False
+    retain_rows: bool = True
+
+    def mark(self, *, records: int, done: bool) -> str:
+        """The fact that is kept with each chunk."""
+        return to_json(
+            {
+                "stamp": self.stamp,
+                "first": self.is_first,
+                "before": None if done else self.before,
+                "keep": self.keep,
+                "records": records,
+                "done": done,
+            }
+        )
+
+
+class Intake:
+    """Writes one scan. Raises SourceError and BadRowError of the source, StoreError of the store."""
+
+    def __init__(
+        self,
+        scan: Scan,
+        selection: Selection,
+        *,
+        store: Store,
+        step: str,
+        progress: Progress,
+        skip: int = 0,
+    ) -> None:
+        self._scan = scan
+        self._selection = selection
+        self._store = store
+        self._step = step
+        self._progress = progress
+        self._records = skip
+        self._seen = bytearray()
+
+    async def run(self, *, refresh: Callable[[], None], is_over: Callable[[], bool]) -> None:
+        """Take in the whole selection, or as much as there is before `is_over`."""
+        chunks = self._scan.chunks()
+        try:
+            while not is_over():
+                chunk = await asyncio.to_thread(next, chunks, None)
+                if chunk is None:
+                    await self._finish()
+                    return
+                await self._take(chunk)
+                refresh()
+        finally:
+            await asyncio.to_thread(chunks.close)
+
+    async def pick(self, findings: list[Finding]) -> None:
+        """Write just these, and leave no mark: the next scan sees them as known."""
+        operations = [row for finding in findings for row in self._operations(finding)]
+        await self._store.ledger.absorb(operations)
+
+    async def _take(self, chunk: ScanChunk) -> None:
+        self._records += chunk.records
+        operations: list[_Operation] = [
+            ("bad_row", (bad.place, bad.problem)) for bad in chunk.bad_rows
+        ]
+        for finding in chunk.findings:
+            operations += self._operations(finding)
+        mark = self._selection.mark(records=self._records, done=False)
+        operations.append(("set_meta", (SCAN_MARK, mark)))
+        await self._store.ledger.absorb(operations)
+        self._count(chunk)
+
+    def _operations(self, finding: Finding) -> list[_Operation]:
+        stored, item = finding.stored, finding.item
+        if stored is None:
+            item_id = self._store.ledger.new_item_id()
+            return [
+                ("add_item", (item_id, item.key, item.position, finding.row)),
+                ("add_step", (item_id, self._step)),
+            ]
+        self._mark_seen(stored.item_id)
+        operations: list[_Operation] = []
+        row = finding.row if finding.change in SENT or self._selection.retain_rows else None
+        if (stored.position, stored.selected, stored.row) != (item.position, True, row):
+            operations.append(("place_item", (item.position, row, stored.item_id)))
+        if finding.change in {Change.EDITED, Change.CHANGED}:
+            operations.append(("reset_step", (stored.item_id, self._step)))
+        if finding.change in {Change.KEPT, Change.REVALIDATED}:
+            operations.append(("adopt_step", (finding.fingerprint, stored.item_id, self._step)))
+        return operations
+
+    async def _finish(self) -> None:
+        if not self._selection.is_first:
+            gone = await asyncio.to_thread(self._store.reader.selected_but, self._seen)
+            await asyncio.to_thread(self._store.deselect, gone)
+            self._progress.changes["removed"] = len(gone)
+        mark = self._selection.mark(records=self._records, done=True)
+        await self._store.ledger.set_meta(SCAN_MARK, mark)
+        self._progress.is_counted = True
+        self._progress.on_change(self._progress)
+
+    def _mark_seen(self, item_id: int) -> None:
+        """One bit an item: a million items are 125 kB."""
+        byte = item_id >> 3
+        if byte >= len(self._seen):
+            self._seen.extend(bytes(byte + 1 - len(self._seen) + 1024))
+        self._seen[byte] |= 1 << (item_id & 7)
+
+    def _count(self, chunk: ScanChunk) -> None:
+        changes = self._progress.changes
+        for finding in chunk.findings:
+            changes[finding.change.value] += 1
+        self._progress.bad_rows += len(chunk.bad_rows)
+        sent = sum(finding.change in SENT for finding in chunk.findings)
+        self._progress.to_send += sent
+        self._progress.on_change(self._progress)

@@ -1,0 +1,279 @@
+"""The pool: takes work from the feed through the gate to the worker, and gives it its next turn.
+
+One dispatcher stands at the gate, so that work leaves in order; each attempt is a task of its own, at
+most as many as the gate has slots. An item that waits for its retry is in a heap and holds no slot.
+Stopping drains: the dispatcher ends, attempts in flight finish and are recorded.
+"""
+
+import asyncio
+import heapq
+from dataclasses import dataclass
+from enum import StrEnum
+from itertools import count
+
+from batchai.clock import Clock
+from batchai.domain import Outcome, State
+from batchai.engine import policy
+from batchai.engine.feed import Feed
+from batchai.engine.intake import Intake
+from batchai.engine.outage import Outage
+from batchai.engine.policy import Tried
+from batchai.engine.progress import FailureWatch, Progress
+from batchai.engine.scan import UNRENDERABLE
+from batchai.engine.step import PreparedStep
+from batchai.engine.worker import Ended, Prepared, Work, Worker
+from batchai.errors import (
+    BudgetExhaustedError,
+    OverLimitError,
+    SourceError,
+    StoreError,
+    TemplateError,
+)
+from batchai.limits import Gate, Permit
+from batchai.prompts import Rendered
+from batchai.store import Reader
+from batchai.store.queries import PendingItem
+
+_MOST_WAITING = 2000  # items waiting for a retry; beyond it no new ones are begun
+_NOTHING = Rendered(None, ())
+
+
+class Reason(StrEnum):
+    """Why a launch ended."""
+
+    FINISHED = "finished"
+    INTERRUPTED = "interrupted"  # SIGINT
+    TERMINATED = "terminated"  # SIGTERM
+    BUDGET = "budget"
+    QUOTA = "quota"
+    AUTH = "auth"
+    UNKNOWN_MODEL = "unknown_model"
+    OUTAGE = "outage"
+    STOP_IF = "stop_if"
+    SOURCE = "source"
+    STORE = "store"
+
+
+_STOPS = {
+    Outcome.AUTH_FAILED: Reason.AUTH,
+    Outcome.QUOTA_EXHAUSTED: Reason.QUOTA,
+    Outcome.UNKNOWN_MODEL: Reason.UNKNOWN_MODEL,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class End:
+    """How a launch ended, and one line about it for a person."""
+
+    reason: Reason
+    detail: str = ""
+
+
+class Runner:
+    """Works on a run until nothing is left or something stops it."""
+
+    def __init__(
+        self,
+        step: PreparedStep,
+        *,
+        worker: Worker,
+        gate: Gate,
+        outage: Outage,
+        failures: FailureWatch | None,
+        progress: Progress,
+        clock: Clock,
+    ) -> None:
+        self._step = step
+        self._worker = worker
+        self._gate = gate
+        self._outage = outage
+        self._failures = failures
+        self._progress = progress
+        self._clock = clock
+        self._wake = asyncio.Event()
+        self._waiting: list[tuple[float, int, Work]] = []  # due time, ticket, work
+        self._tickets = count()
+        self._in_flight = 0
+        self._end: End | None = None
+        self._dispatcher: asyncio.Task[None] | None = None
+        self._pool: asyncio.Task[None] | None = None
+        self._is_abandoned = False
+
+    @property
+    def in_flight(self) -> int:
+        """Attempts that are not recorded yet."""
+        return self._in_flight
+
+    @property
+    def waits_for(self) -> str | None:
+        """What keeps the next request back, in words; None while it goes on."""
+        return self._gate.waiting_for
+
+    async def run(
+        self, reader: Reader, intake: Intake | None = None, *, only: frozenset[int] | None = None
+    ) -> End:
+        """Scan and send; returns when everything in flight is recorded. `only`: just these items."""
+        self._pool = asyncio.create_task(self._work(reader, intake, only))
+        try:
+            await self._pool
+        except asyncio.CancelledError:
+            if not self._is_abandoned:
+                raise
+        return self._end or End(Reason.FINISHED)
+
+    def stop(self, reason: Reason, detail: str = "") -> None:
+        """Drain: send nothing more. The first reason counts."""
+        if self._end is None:
+            self._end = End(reason, detail)
+            if self._dispatcher is not None:
+                self._dispatcher.cancel()
+
+    def abandon(self) -> None:
+        """After `stop`: leave at once; what is in flight will count as unknown."""
+        self._is_abandoned = True
+        if self._pool is not None:
+            self._pool.cancel()
+
+    @property
+    def is_stopping(self) -> bool:
+        """Whether `stop` was called, by whomever."""
+        return self._end is not None
+
+    async def _work(
+        self, reader: Reader, intake: Intake | None, only: frozenset[int] | None
+    ) -> None:
+        feed = Feed(reader, step=self._step.name, wake=self._wake, only=only)
+        feed.grow(intake is not None)
+        try:
+            async with asyncio.TaskGroup() as tasks:
+                if intake is not None:
+                    tasks.create_task(self._take_in(intake, feed))
+                self._dispatcher = tasks.create_task(self._dispatch(feed, reader, tasks))
+        finally:
+            await feed.close()
+
+    async def _take_in(self, intake: Intake, feed: Feed) -> None:
+        try:
+            await intake.run(refresh=feed.refresh, is_over=lambda: self._end is not None)
+        except SourceError as error:
+            self.stop(Reason.SOURCE, str(error))
+        except StoreError as error:
+            self.stop(Reason.STORE, str(error))
+        finally:
+            feed.grow(False)
+
+    async def _dispatch(self, feed: Feed, reader: Reader, tasks: asyncio.TaskGroup) -> None:
+        try:
+            while (work := await self._next_work(feed, reader)) is not None:
+                prepared = self._worker.prepare(work)
+                try:
+                    permit = await self._gate.acquire(prepared.ask)
+                except OverLimitError as error:
+                    await self._fail_unsent(work, Outcome.OVER_LIMIT, str(error))
+                    feed.give_back(work.item_id)
+                    continue
+                self._in_flight += 1
+                tasks.create_task(self._attempt(work, prepared, permit, feed))
+        except BudgetExhaustedError as error:
+            self.stop(Reason.BUDGET, str(error))
+        except StoreError as error:
+            self.stop(Reason.STORE, str(error))
+
+    async def _next_work(self, feed: Feed, reader: Reader) -> Work | None:
+        """The retry that is due longest, else a new item; None when nothing is left."""
+        while True:
+            self._wake.clear()
+            now = self._clock.monotonic()
+            if self._waiting and self._waiting[0][0] <= now:
+                return heapq.heappop(self._waiting)[2]
+            item = feed.take() if len(self._waiting) < _MOST_WAITING else None
+            if item is not None:
+                work = await self._begin(item, reader)
+                if work is not None:
+                    return work
+                feed.give_back(item.item_id)
+                continue
+            if feed.is_exhausted and not self._waiting and not self._in_flight:
+                return None
+            due = self._waiting[0][0] - now if self._waiting else None
+            await self._clock.wait(self._wake, due)
+
+    async def _begin(self, item: PendingItem, reader: Reader) -> Work | None:
+        """Render an item; one that cannot be rendered fails here and costs nothing."""
+        work = Work(item.item_id, item.key, _NOTHING, UNRENDERABLE, item.attempts + 1)
+        if item.row is None:
+            await self._fail_unsent(work, Outcome.UNRENDERABLE, "its row is not in the store")
+            return None
+        try:
+            work.rendered = self._step.prompts.render(item.row)
+        except TemplateError as error:
+            await self._fail_unsent(work, Outcome.UNRENDERABLE, str(error))
+            return None
+        work.fingerprint = self._step.prompts.fingerprint(work.rendered)
+        if item.tried:
+            work.history = _history(reader, item, self._step.name)
+        return work
+
+    async def _attempt(self, work: Work, prepared: Prepared, permit: Permit, feed: Feed) -> None:
+        try:
+            ended = await self._worker.attempt(work, prepared, permit)
+        except StoreError as error:
+            self.stop(Reason.STORE, str(error))
+        else:
+            self._follow(ended, feed)
+        finally:
+            permit.release()
+            self._in_flight -= 1
+            self._wake.set()
+
+    def _follow(self, ended: Ended, feed: Feed) -> None:
+        """What the verdict on an attempt means for its item and for the pool."""
+        work, outcome = ended.work, ended.settlement.outcome
+        self._progress.take(ended)
+        self._tell_gate(ended)
+        match ended.verdict:
+            case policy.Again(delay_seconds=delay):
+                due = self._clock.monotonic() + delay
+                heapq.heappush(self._waiting, (due, next(self._tickets), work))
+            case policy.Stop():
+                self.stop(_STOPS[outcome], ended.settlement.detail)
+            case policy.Succeed() | policy.Fix():
+                feed.give_back(work.item_id)
+                self._watch(State.SUCCEEDED)
+            case policy.Fail():
+                feed.give_back(work.item_id)
+                self._watch(State.FAILED)
+        if self._outage.is_over_patience():
+            self.stop(Reason.OUTAGE, self._outage.reason)
+
+    def _tell_gate(self, ended: Ended) -> None:
+        outcome = ended.settlement.outcome
+        self._gate.hold(ended.hold_seconds)
+        if outcome in {Outcome.RATE_LIMITED, Outcome.OVERLOADED}:
+            self._gate.congested()
+        elif outcome in {Outcome.SERVER_ERROR, Outcome.TIMED_OUT, Outcome.CONNECTION_LOST}:
+            self._gate.faulted()
+        else:
+            self._gate.succeeded()
+
+    def _watch(self, state: State) -> None:
+        if self._failures is not None and self._failures.take(state):
+            self.stop(Reason.STOP_IF, self._failures.words)
+
+    async def _fail_unsent(self, work: Work, outcome: Outcome, detail: str) -> None:
+        await self._worker.settle_unsent(work, outcome, detail)
+        self._progress.fail_unsent(outcome.value)
+        self._watch(State.FAILED)
+
+
+def _history(reader: Reader, item: PendingItem, step: str) -> list[Tried]:
+    """The attempts that still count, so that a resumed item goes on where it was."""
+    history: list[Tried] = []
+    left = item.tried
+    for row in reversed(reader.attempts_of(item.item_id, step)):
+        if row.outcome is None or left == 0:
+            break
+        is_counted = policy.is_counted(row.outcome, reached=True)
+        left -= is_counted
+        history.append(Tried(row.outcome, row.max_tokens, row.detail, row.answer, is_counted))
+    return history[::-1]

@@ -1,0 +1,125 @@
+"""How a launch gets at its items: from the store, by going on with a scan, or by a comparison."""
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from batchai.engine.intake import SCAN_MARK, Selection
+from batchai.engine.scan import Comparison, Scan
+from batchai.operations.opening import Opened, prompts_of, request_identity
+from batchai.schemas import AnswerSchema
+from batchai.sources import Source
+from batchai.spec import spec_identity
+from batchai.spec.models import Job
+from batchai.store import Reader
+from batchai.store.values import from_json
+
+Changed = Literal["rerun", "keep"]
+
+
+@dataclass(frozen=True, slots=True)
+class Approach:
+    """selection None: nothing changed and all is taken in, the store knows what is pending."""
+
+    selection: Selection | None
+    comparison: Comparison | None = None
+    skip: int = 0
+
+    @property
+    def spec_changed(self) -> bool:
+        """Whether settled items were made under another spec."""
+        return self.comparison is not None and self.comparison.spec_changed
+
+
+def approach_to(job: Job, source: Source, reader: Reader, *, changed: Changed | None) -> Approach:
+    """Decide by what the store remembers of the last scan and the last spec."""
+    mark = from_json(reader.meta(SCAN_MARK) or "null")
+    stamp = _stamp(job, source)
+    before = _spec_before(job, reader, mark)
+    if before is None and mark is not None and stamp is not None and mark["stamp"] == stamp:
+        if mark["done"] and not reader.has_pending_without_row():
+            return Approach(None)
+        if mark["first"]:
+            return Approach(_selection(job, stamp, is_first=True), skip=mark["records"])
+    if mark is None and reader.is_empty():
+        return Approach(_selection(job, stamp, is_first=True))
+    keep = changed == "keep" or (changed is None and _was_keeping(mark))
+    comparison = _comparison(job, before=before, keep=keep)
+    selection = Selection(
+        stamp, is_first=False, before=before, keep=keep, retain_rows=job.retain.items
+    )
+    return Approach(selection, comparison)
+
+
+def scan_of(opened: Opened, reader: Reader, approach: Approach) -> Scan:
+    """The scan that an approach calls for; `reader` is its own, since it runs in a thread."""
+    job, step = opened.job, opened.step
+    return Scan(
+        opened.source,
+        key_columns=job.input.key,
+        reader=reader,
+        step=step.name,
+        comparison=approach.comparison,
+        skip=approach.skip,
+        skip_bad_rows=job.input.on_bad_row == "skip",
+    )
+
+
+def surveyable(job: Job, approach: Approach) -> Approach:
+    """The same approach, but rendering and from the start, so that all of it can be priced."""
+    comparison = approach.comparison or _comparison(job, before=None, keep=False)
+    return Approach(approach.selection, comparison)
+
+
+def comparison_with_today(job: Job, reader: Reader) -> Comparison:
+    """Stored items against today's spec, for `plan` and `try`."""
+    return _comparison(job, before=_spec_before(job, reader, None), keep=False)
+
+
+def _was_keeping(mark: Mapping[str, Any] | None) -> bool:
+    """Whether an interrupted comparison was told to keep results."""
+    return mark is not None and not mark["done"] and bool(mark["keep"])
+
+
+def _selection(job: Job, stamp: str | None, *, is_first: bool) -> Selection:
+    return Selection(stamp, is_first=is_first, retain_rows=job.retain.items)
+
+
+def _stamp(job: Job, source: Source) -> str | None:
+    stamp = source.stamp()
+    if stamp is None:
+        return None
+    return hashlib.sha256(f"{stamp}\0{job.input.key}".encode()).hexdigest()[:32]
+
+
+def _spec_before(
+    job: Job, reader: Reader, mark: Mapping[str, Any] | None
+) -> Mapping[str, Any] | None:
+    """The spec that settled items were made under, None where it is today's."""
+    if mark is not None and not mark["done"] and mark["before"] is not None:
+        before: Mapping[str, Any] = mark["before"]
+        return before
+    last = reader.last_run()
+    if last is None or last.spec == spec_identity(job):
+        return None
+    return last.spec
+
+
+def _comparison(job: Job, *, before: Mapping[str, Any] | None, keep: bool) -> Comparison:
+    step = job.steps[0]
+    prompts = prompts_of(job, step)
+    if before is None:
+        return Comparison(prompts)
+    today = spec_identity(job)
+    differing = {part for part in today if today[part] != before.get(part)}
+    if "schema" not in differing or differing - {"schema", "policies"}:
+        return Comparison(prompts, spec_changed=True, keep=keep)
+    then = request_identity(before)
+    return Comparison(
+        prompts,
+        spec_changed=True,
+        keep=keep,
+        before=prompts_of(job, step, identity=then),
+        answers=AnswerSchema(step.json_schema),
+    )

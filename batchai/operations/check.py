@@ -1,0 +1,133 @@
+"""`batchai check`: mistakes that can be found without sending anything."""
+
+from collections.abc import Iterator
+from difflib import get_close_matches
+
+from batchai.errors import BatchaiError, SpecError, TemplateError
+from batchai.exports import check_export
+from batchai.operations.export import last_export, output_path
+from batchai.operations.opening import max_tokens_of, open_input, prompts_of
+from batchai.pricing import price_for
+from batchai.prompts import fields_used
+from batchai.providers import parameter_mistakes, turn_mistakes
+from batchai.schemas import AnswerSchema, result_fields, schema_mistakes
+from batchai.sources import BadRow, Source, key_of
+from batchai.spec.models import Fixed, Job, Policies, Repair, Step
+from batchai.store.values import to_json
+
+_SHOWN_FIELDS = 12
+
+
+def check(job: Job, *, every_item: bool = False) -> Iterator[str]:
+    """One line a mistake, with place, problem and remedy; nothing when the job is ready to run.
+
+    every_item: render each item of the input, too.
+    """
+    yield from spec_mistakes(job)
+    try:
+        price_for(job.steps[0].model)
+        check_export(output_path(job), written_before=last_export(job))
+        source = open_input(job)
+    except BatchaiError as error:
+        yield str(error)
+        return
+    yield from input_mistakes(job, source)
+    if every_item:
+        yield from _item_mistakes(job, source)
+
+
+def refuse_mistakes(job: Job, source: Source | None = None) -> None:
+    """Raise SpecError with the first mistake of the spec or, with a source, of both together."""
+    for mistake in spec_mistakes(job) if source is None else input_mistakes(job, source):
+        raise SpecError(mistake)
+
+
+def spec_mistakes(job: Job) -> Iterator[str]:
+    """What the job file alone shows: parameters, turns, schema, policies, limits."""
+    for step in job.steps:
+        name = job.path.name
+        yield from (f"{name}: {line}" for line in parameter_mistakes(step.model))
+        yield from (f"{name}: {line}" for line in turn_mistakes(step.prompt))
+        if step.json_schema is not None:
+            provider = step.model.provider
+            yield from (f"{name}: {line}" for line in schema_mistakes(step.json_schema, provider))
+        yield from _fixed_value_mistakes(job, step)
+        yield from _limit_mistakes(job, step)
+        try:
+            prompts_of(job, step)
+        except TemplateError as error:
+            yield str(error)
+    fields = result_fields(job.steps[-1].json_schema)
+    for field in job.expect:
+        if fields and field not in fields:
+            yield (
+                f"{job.path.name}: expect.{field}: the result has no such field"
+                f"{_guess(field, fields)}"
+            )
+
+
+def input_mistakes(job: Job, source: Source) -> Iterator[str]:
+    """Fields that the job names and the input does not have."""
+    columns = source.columns()
+    if not columns:
+        return
+    named = [("input.key", column) for column in job.input.key]
+    named += [("expect", column) for column in job.expect.values()]
+    named += [("prompt", field) for step in job.steps for field in sorted(fields_used(step.prompt))]
+    for place, field in named:
+        if field not in columns:
+            shown = ", ".join(columns[:_SHOWN_FIELDS])
+            yield (
+                f"{job.path.name}: {place}: {source.name} has no column {field!r}"
+                f"{_guess(field, columns) or f'; it has {shown}'}"
+            )
+
+
+def _item_mistakes(job: Job, source: Source) -> Iterator[str]:
+    """Every row that cannot be used, and every item that cannot be rendered."""
+    prompts = prompts_of(job, job.steps[0])
+    for record in source.records():
+        if isinstance(record, BadRow):
+            yield f"{record.place}: {record.problem}"
+            continue
+        try:
+            if job.input.key:
+                key_of(record.fields, job.input.key)
+            prompts.render(record.fields)
+        except BatchaiError as error:
+            yield f"{record.place}: {error}"
+
+
+def _fixed_value_mistakes(job: Job, step: Step) -> Iterator[str]:
+    """Fixed values stand in for an answer, so they must be a valid one."""
+    for name, values in _fixed_values(step.policies):
+        if step.json_schema is None:
+            yield f"{job.path.name}: {name}: fixed values need a `schema:`, since they stand for a result"
+            continue
+        problem = AnswerSchema(step.json_schema).read(to_json(values)).problem
+        if problem is not None:
+            yield f"{job.path.name}: {name}: the fixed values do not fit the schema: {problem}"
+
+
+def _fixed_values(policies: Policies) -> Iterator[tuple[str, dict[str, object]]]:
+    for name in ("on_truncated", "on_invalid", "on_refused"):
+        match getattr(policies, name):
+            case Repair(then=dict() as values) | Fixed(values=values):
+                yield name, values
+
+
+def _limit_mistakes(job: Job, step: Step) -> Iterator[str]:
+    """A single request that no window can ever admit."""
+    output = max_tokens_of(step)
+    for name in ("tokens_per_minute", "output_tokens_per_minute", "tokens_per_day"):
+        limit = getattr(job.limits, name)
+        if limit is not None and output > limit:
+            yield (
+                f"{job.path.name}: limits.{name}: one answer may take {output:,} tokens, the limit is "
+                f"{limit:,}; raise the limit or lower model.max_tokens"
+            )
+
+
+def _guess(name: str, known: tuple[str, ...]) -> str:
+    close = get_close_matches(name, known, n=1)
+    return f"; did you mean {close[0]!r}?" if close else ""

@@ -1,0 +1,183 @@
+"""One launch of an opened job: it works on a run until nothing is left or something stops it."""
+
+import asyncio
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from datetime import timedelta
+
+from batchai.clock import Clock
+from batchai.domain import State
+from batchai.engine.intake import Intake
+from batchai.engine.outage import Outage
+from batchai.engine.progress import FailureWatch, Progress
+from batchai.engine.runner import End, Reason, Runner
+from batchai.engine.worker import Worker
+from batchai.limits import Budget, Gate, Past
+from batchai.operations.changes import Approach, scan_of
+from batchai.operations.opening import Opened
+from batchai.reports.words import usd
+from batchai.spec import spec_identity
+from batchai.spec.models import Job, Limits, StopIf
+from batchai.store import Reader, Store
+from batchai.store.queries import Run
+from batchai.store.values import to_ms
+
+EXIT_CODES = {
+    Reason.INTERRUPTED: 130,
+    Reason.TERMINATED: 143,
+    Reason.STORE: 4,
+}
+STOPPED = 3
+_SIGNALS = {signal.SIGINT: Reason.INTERRUPTED, signal.SIGTERM: Reason.TERMINATED}
+
+
+class Launch:
+    """Works on a run of an opened job, once."""
+
+    def __init__(self, opened: Opened, run: Run, progress: Progress) -> None:
+        job, step, store, clock = opened.job, opened.step, opened.store, opened.clock
+        self._opened = opened
+        self._progress = progress
+        self.run = run
+        self._id = store.begin_launch(run.id, now=clock.utcnow())
+        self._budget = Budget(job.budget_usd, spent=run.cost, unconfirmed=run.unconfirmed)
+        gate = Gate(
+            job.limits,
+            clock=clock,
+            budget=self._budget,
+            past=_past(store.reader, job.limits, clock),
+        )
+        outage = Outage(patience_seconds=job.limits.max_wait_seconds, clock=clock)
+        worker = Worker(
+            step,
+            ledger=store.ledger,
+            clock=clock,
+            outage=outage,
+            run_id=run.id,
+            launch_id=self._id,
+        )
+        self._runner = Runner(
+            step,
+            worker=worker,
+            gate=gate,
+            outage=outage,
+            failures=_watch(job.stop_if),
+            progress=progress,
+            clock=clock,
+        )
+        progress.on_change = lambda now: opened.console.show(now, self._runner.waits_for)
+
+    async def work(self, approach: Approach) -> End:
+        """Take in what the approach calls for and send what is pending, until all is recorded."""
+        opened, store = self._opened, self._opened.store
+        if approach.selection is None:
+            return await self._run()
+        store.begin_scan(compare=approach.comparison is not None)
+        self._progress.is_counted = False
+        reader = Reader(store.path)
+        try:
+            intake = Intake(
+                scan_of(opened, reader, approach),
+                approach.selection,
+                store=store,
+                step=opened.step.name,
+                progress=self._progress,
+                skip=approach.skip,
+            )
+            return await self._run(intake)
+        finally:
+            reader.close()
+
+    async def work_on(self, items: frozenset[int]) -> End:
+        """Send just these items."""
+        return await self._run(only=items)
+
+    def end(self, end: End) -> int:
+        """Write down how the launch ended; returns its exit code."""
+        store, now = self._opened.store, self._opened.clock.utcnow()
+        counts = store.reader.state_counts(self._opened.step.name)
+        if end.reason is Reason.FINISHED and not counts.get(State.PENDING):
+            store.end_run(self.run.id, now=now)
+        code = self._exit_code(end, counts)
+        store.end_launch(self._id, exit_code=code, reason=end.reason.value, now=now)
+        return code
+
+    async def _run(
+        self, intake: Intake | None = None, *, only: frozenset[int] | None = None
+    ) -> End:
+        with self._signals():
+            return await self._runner.run(self._opened.store.reader, intake, only=only)
+
+    @contextmanager
+    def _signals(self) -> Iterator[None]:
+        """SIGINT and SIGTERM drain; a second one leaves at once. Only in the main thread."""
+        loop = asyncio.get_running_loop()
+        taken = []
+        for number, reason in _SIGNALS.items():
+            with suppress(NotImplementedError, ValueError, RuntimeError):
+                loop.add_signal_handler(number, self._interrupt, reason)
+                taken.append(number)
+        try:
+            yield
+        finally:
+            for number in taken:
+                loop.remove_signal_handler(number)
+
+    def _interrupt(self, reason: Reason) -> None:
+        if self._runner.is_stopping:
+            self._opened.console.say("Leaving now. What was in flight counts as unknown.")
+            self._runner.abandon()
+            return
+        self._runner.stop(reason)
+        self._opened.console.say(
+            f"Finishing {self._runner.in_flight} in flight (^C again leaves now, up to "
+            f"{usd(self._budget.reserved)} unconfirmed)."
+        )
+
+    def _exit_code(self, end: End, counts: dict[State, int]) -> int:
+        if end.reason is not Reason.FINISHED:
+            return EXIT_CODES.get(end.reason, STOPPED)
+        failed = counts.get(State.FAILED, 0)
+        return 0 if failed <= most_failed(self._opened.job, sum(counts.values())) else 1
+
+
+def most_failed(job: Job, items: int) -> int:
+    """How many failed items still count as success (`allow_failed`)."""
+    allowed = job.allow_failed
+    if allowed.share is not None:
+        return int(allowed.share * items)
+    return allowed.number or 0
+
+
+def begin_or_continue(job: Job, store: Store, *, clock: Clock) -> Run:
+    """The run that is not over yet, under today's spec and budget, or a new one."""
+    spec = spec_identity(job)
+    last = store.reader.last_run()
+    if last is None or last.ended_at is not None:
+        return store.begin_run(spec=spec, budget=job.budget_usd, now=clock.utcnow())
+    store.continue_run(last, spec=spec, budget=job.budget_usd)
+    return last
+
+
+def _watch(stop_if: StopIf | None) -> FailureWatch | None:
+    if stop_if is None:
+        return None
+    return FailureWatch(share=stop_if.failed_share, of_last=stop_if.of_last)
+
+
+def _past(reader: Reader, limits: Limits, clock: Clock) -> list[Past]:
+    """What the windows hold after a restart, from the ledger's wall times."""
+    per_day = (
+        limits.requests_per_day,
+        limits.tokens_per_day,
+        limits.input_tokens_per_day,
+        limits.output_tokens_per_day,
+    )
+    span = timedelta(days=1) if any(per_day) else timedelta(minutes=1)
+    now = clock.utcnow()
+    recent = reader.recent_attempts(to_ms(now - span - timedelta(seconds=1)))
+    return [
+        Past((now - attempt.sent_at).total_seconds(), attempt.input_tokens, attempt.output_tokens)
+        for attempt in recent
+    ]

@@ -1,0 +1,227 @@
+"""`batchai run`: continue what is unfinished, or begin the next run."""
+
+from dataclasses import dataclass, replace
+
+from batchai.clock import Clock
+from batchai.domain import State
+from batchai.engine.progress import Progress
+from batchai.engine.runner import End
+from batchai.engine.scan import Change
+from batchai.errors import ExportError, RefusedError
+from batchai.exports import ExportSummary, check_export
+from batchai.operations.changes import Approach, Changed, approach_to, scan_of, surveyable
+from batchai.operations.check import refuse_mistakes
+from batchai.operations.console import Console, Silence
+from batchai.operations.export import EXPORT_MARK, export_after, output_path
+from batchai.operations.launch import Launch, begin_or_continue
+from batchai.operations.opening import Items, Opened, opened
+from batchai.operations.survey import Survey, Surveyor
+from batchai.reports.agreement import Agreement, agreement
+from batchai.reports.words import counted, usd
+from batchai.spec.models import Job
+from batchai.store import Reader
+from batchai.store.queries import Run
+from batchai.store.store import set_aside
+
+
+@dataclass(frozen=True, slots=True)
+class RunOptions:
+    """What the user said beside the job. retry: outcomes to try again, empty = all that failed."""
+
+    retry: frozenset[str] | None = None
+    changed: Changed | None = None
+    fresh: bool = False
+    yes: bool = False
+    overwrite: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class RunSummary:
+    """How a launch ended and where the job stands; counts are of selected items."""
+
+    job: Job
+    end: End
+    exit_code: int
+    counts: dict[State, int]
+    failures: dict[str, int]
+    progress: Progress
+    run: Run
+    seconds: float
+    export: ExportSummary | None
+    export_problem: str
+    agreements: tuple[Agreement, ...]
+    bad_rows: list[tuple[str, str]]
+
+
+async def run_job(
+    job: Job,
+    options: RunOptions = RunOptions(),
+    *,
+    console: Console | None = None,
+    items: Items | None = None,
+    clock: Clock | None = None,
+) -> RunSummary:
+    """Work on the job until nothing is left or something stops it; everything is recorded then.
+
+    Raises SpecError, ProviderError, PricingError and RefusedError before anything is spent, StoreError.
+    """
+    console = console or Silence()
+    refuse_mistakes(job)
+    if options.fresh and (old := set_aside(job.store_path)):
+        console.say(f"Starting from nothing; the former store is {old.name}.")
+    async with opened(job, console=console, items=items, clock=clock) as found:
+        refuse_mistakes(job, found.source)
+        check_export(
+            output_path(job),
+            overwrite=options.overwrite,
+            written_before=found.store.reader.meta(EXPORT_MARK),
+        )
+        return await _run(found, options)
+
+
+async def _run(found: Opened, options: RunOptions) -> RunSummary:
+    _recover(found)
+    store = found.store
+    if options.retry is not None:
+        store.retry(outcomes=options.retry or None)
+    approach = approach_to(found.job, found.source, store.reader, changed=options.changed)
+    found = await _settle_questions(found, approach, options)
+    run = begin_or_continue(found.job, store, clock=found.clock)
+    progress = _progress(found, approach)
+    launch = Launch(found, run, progress)
+    started = found.clock.monotonic()
+    end = await launch.work(approach)
+    code = launch.end(end)
+    return await _summary(
+        found,
+        options,
+        end=end,
+        code=code,
+        progress=progress,
+        seconds=found.clock.monotonic() - started,
+    )
+
+
+def _recover(found: Opened) -> None:
+    hold = found.step.policies.on_unknown == "hold"
+    recovery = found.store.recover(hold=hold, now=found.clock.utcnow())
+    if not found.job.retain.items:
+        found.store.forget_deleted()
+    if recovery.spooled_groups:
+        found.console.say("Took in the answers that an earlier launch had saved beside the store.")
+    if recovery.unknown_attempts:
+        what = "wait for --retry unknown" if hold else "are sent again"
+        found.console.say(
+            f"{counted(recovery.unknown_attempts, 'request')} in flight when the last launch died may "
+            f"have been billed: their worst cost counts as unconfirmed, and they {what}."
+        )
+
+
+async def _settle_questions(found: Opened, approach: Approach, options: RunOptions) -> Opened:
+    """Whatever the user must say before money is spent; raises RefusedError where it is not said."""
+    asks_price = not (found.step.rates.is_free or found.job.budget_usd is not None or options.yes)
+    asks_change = approach.spec_changed and options.changed is None
+    if not asks_price and not asks_change:
+        return found
+    survey = await _survey(found, approach)
+    if asks_change and survey.changes[Change.CHANGED] + survey.changes[Change.REVALIDATED]:
+        raise RefusedError(_change_table(found.job, survey))
+    if not asks_price or not survey.to_send:
+        return found
+    return _ask_price(found, survey)
+
+
+async def _survey(found: Opened, approach: Approach) -> Survey:
+    reader = Reader(found.store.path)
+    try:
+        surveyor = Surveyor(found.step, reader=reader, clock=found.clock)
+        scan = scan_of(found, reader, surveyable(found.job, approach))
+        return await surveyor.survey(scan)
+    finally:
+        reader.close()
+
+
+def _ask_price(found: Opened, survey: Survey) -> Opened:
+    """The worst case becomes the budget once the user agrees to it."""
+    name = found.job.path.name
+    price = (
+        f"{counted(survey.to_send, 'item')}, about {usd(survey.cost)}, at most {usd(survey.worst)}."
+    )
+    answer = found.console.ask(f"{price} Spend up to {usd(survey.worst)}?")
+    if answer is None:
+        raise RefusedError(
+            f"{name}: {price} No budget is set: add --budget {survey.worst:.2f}, or budget_usd to the "
+            "job, or --yes"
+        )
+    if not answer:
+        raise RefusedError(f"{name}: nothing was sent")
+    return replace(found, job=found.job.model_copy(update={"budget_usd": survey.worst}))
+
+
+def _change_table(job: Job, survey: Survey) -> str:
+    rows = [
+        f"  {change.value:<12} {survey.changes[change]:>9,}  "
+        f"{usd(survey.cost_by_change.get(change.value, survey.cost * 0)):>9}  {words}"
+        for change, words in _CHANGE_WORDS.items()
+        if survey.changes[change]
+    ]
+    return "\n".join(
+        [
+            f"{job.path.name}: prompt, model, parameters or schema changed since the results were made:",
+            *rows,
+            "Say what you want: --changed rerun (pay for the changed), --changed keep (their results "
+            "stay), or --fresh (start from nothing)",
+        ]
+    )
+
+
+_CHANGE_WORDS = {
+    Change.CHANGED: "would be sent again",
+    Change.REVALIDATED: "stored answers fit the new schema and stay",
+    Change.EDITED: "rows edited, sent again",
+    Change.NEW: "new rows",
+    Change.PENDING: "not done yet",
+    Change.SAME: "unchanged, stay",
+}
+
+
+def _progress(found: Opened, approach: Approach) -> Progress:
+    counts = found.store.reader.state_counts(found.step.name)
+    pending = counts.get(State.PENDING, 0)
+    return Progress(
+        to_send=pending if approach.comparison is None else 0,
+        settled_before=sum(counts.values()) - pending,
+    )
+
+
+async def _summary(
+    found: Opened,
+    options: RunOptions,
+    *,
+    end: End,
+    code: int,
+    progress: Progress,
+    seconds: float,
+) -> RunSummary:
+    job, reader, step = found.job, found.store.reader, found.step.name
+    export, problem = None, ""
+    try:
+        export = await export_after(job, found.store, overwrite=options.overwrite)
+    except ExportError as error:
+        problem = str(error)
+    run = reader.last_run()
+    assert run is not None
+    return RunSummary(
+        job=job,
+        end=end,
+        exit_code=code or (4 if problem else 0),
+        counts=reader.state_counts(step),
+        failures=reader.failure_counts(step),
+        progress=progress,
+        run=run,
+        seconds=seconds,
+        export=export,
+        export_problem=problem,
+        agreements=agreement(reader.results(step), job.expect) if job.expect else (),
+        bad_rows=reader.bad_rows(),
+    )

@@ -1,0 +1,103 @@
+"""What a run would do now, added up without doing it: counts by change, tokens, and the price."""
+
+import asyncio
+from collections import Counter
+from dataclasses import dataclass, field
+from decimal import Decimal
+
+from batchai.clock import Clock
+from batchai.domain import NO_COST, Usage
+from batchai.engine.policy import Shape
+from batchai.engine.scan import SENT, Finding, Scan, ScanChunk
+from batchai.engine.step import PreparedStep
+from batchai.limits.estimate import BYTES_PER_TOKEN
+from batchai.schemas import output_token_bound
+from batchai.store import Reader
+
+_TEXT_OUTPUT_TOKENS = 200  # of an answer without a schema, before there is a history
+_BOUND_SHARE = 3  # answers take about a third of what their schema allows
+
+
+@dataclass(slots=True)
+class Survey:
+    """Sums over a selection. cost: expected; worst: if every answer took max_tokens. USD."""
+
+    changes: Counter[str] = field(default_factory=Counter)
+    bad_rows: int = 0
+    removed: int = 0
+    to_send: int = 0
+    input_tokens: int = 0
+    output_tokens: int = 0
+    cost: Decimal = NO_COST
+    worst: Decimal = NO_COST
+    cost_by_change: dict[str, Decimal] = field(default_factory=dict)
+
+
+class Surveyor:
+    """Adds up scans of one step. One request is encoded for what all have in common; the rest is text."""
+
+    def __init__(self, step: PreparedStep, *, reader: Reader | None, clock: Clock) -> None:
+        self._step = step
+        self._clock = clock
+        self._output = self._expected_output(reader)
+        self._overhead: int | None = None
+
+    async def survey(self, scan: Scan) -> Survey:
+        """The sums over a comparing scan; writes nothing. Raises SourceError."""
+        survey = Survey()
+        chunks = scan.chunks()
+        try:
+            while (chunk := await asyncio.to_thread(next, chunks, None)) is not None:
+                self._add(survey, chunk)
+        finally:
+            await asyncio.to_thread(chunks.close)
+        return survey
+
+    def _add(self, survey: Survey, chunk: ScanChunk) -> None:
+        survey.bad_rows += len(chunk.bad_rows)
+        for finding in chunk.findings:
+            survey.changes[finding.change.value] += 1
+            if finding.change in SENT and finding.rendered is not None:
+                self._add_request(survey, finding)
+
+    def _add_request(self, survey: Survey, finding: Finding) -> None:
+        assert finding.rendered is not None
+        if self._overhead is None:
+            self._overhead = self._measure(finding)
+        size = self._overhead + sum(
+            len(text.encode("utf-8", "surrogatepass"))
+            for text in (
+                finding.rendered.system or "",
+                *(m.content for m in finding.rendered.messages),
+            )
+        )
+        tokens = self._tokens(size)
+        usage = Usage(uncached_input=tokens, output=self._output)
+        cost = self._step.cost(usage, self._clock)
+        survey.to_send += 1
+        survey.input_tokens += tokens
+        survey.output_tokens += self._output
+        survey.cost += cost
+        change = finding.change.value
+        survey.cost_by_change[change] = survey.cost_by_change.get(change, NO_COST) + cost
+        survey.worst += self._step.worst_cost(size, self._step.max_tokens, self._clock)
+
+    def _measure(self, finding: Finding) -> int:
+        """Bytes that every request has beside its text."""
+        assert finding.rendered is not None
+        request = self._step.request(finding.rendered, Shape(self._step.max_tokens))
+        return max(0, len(self._step.provider.encode(request)) - finding.rendered.chars)
+
+    def _tokens(self, size_bytes: int) -> int:
+        return round(size_bytes / BYTES_PER_TOKEN * self._step.calibration.ratio)
+
+    def _expected_output(self, reader: Reader | None) -> int:
+        """Output tokens of one request: as the history says, else a share of what is possible."""
+        if reader is not None:
+            attempts, _, _, output = reader.usage_ratio()
+            if attempts:
+                return max(1, round(output / attempts))
+        schema = self._step.settings.schema
+        if schema is None:
+            return min(_TEXT_OUTPUT_TOKENS, self._step.max_tokens)
+        return min(self._step.max_tokens, max(1, output_token_bound(schema) // _BOUND_SHARE))

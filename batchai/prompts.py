@@ -1,0 +1,89 @@
+"""Item → the text of a request, and its fingerprint."""
+
+import hashlib
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import orjson
+
+from batchai.domain import Message
+from batchai.spec.models import Prompt
+from batchai.templates import compile_template, variables_used
+
+FINGERPRINT_BYTES = 16
+
+_Render = Callable[[Mapping[str, Any]], str]
+
+
+@dataclass(frozen=True, slots=True)
+class Rendered:
+    """The text of one request: system prompt and turns, the last by the user."""
+
+    system: str | None
+    messages: tuple[Message, ...]
+
+    @property
+    def chars(self) -> int:
+        """Length of all text, in characters."""
+        return len(self.system or "") + sum(len(message.content) for message in self.messages)
+
+
+class Prompts:
+    """The templates of one step, compiled once.
+
+    identity: whatever else makes the request what it is (model, parameters, schema); it goes into
+    every fingerprint. place: of the prompt in the job file, for messages.
+    """
+
+    def __init__(
+        self, prompt: Prompt, *, variables: Mapping[str, Any], identity: Any, place: str
+    ) -> None:
+        self._variables = dict(variables)
+        self._system = _compile(prompt.system, f"{place}.system")
+        self._turns: list[tuple[str, _Render]] = []
+        for number, turn in enumerate(prompt.messages):
+            render = _compile(turn.content, f"{place}.messages[{number}]")
+            assert render is not None
+            self._turns.append((turn.role, render))
+        user = _compile(prompt.user, f"{place}.user")
+        if user is not None:
+            self._turns.append(("user", user))
+        self._prefix = hashlib.sha256(orjson.dumps(identity, option=orjson.OPT_SORT_KEYS))
+
+    def render(self, fields: Mapping[str, Any]) -> Rendered:
+        """The request's text for one item; raises TemplateError."""
+        variables = {"item": fields, "vars": self._variables, "steps": {}}
+        system = None if self._system is None else self._system(variables)
+        turns = tuple(Message(role, render(variables)) for role, render in self._turns)
+        return Rendered(system, turns)
+
+    def fingerprint(self, rendered: Rendered) -> bytes:
+        """Hash of everything that decides the answer: equal requests have equal fingerprints."""
+        digest = self._prefix.copy()
+        for role, content in (
+            ("system", rendered.system or ""),
+            *((message.role, message.content) for message in rendered.messages),
+        ):
+            text = content.encode("utf-8", "surrogatepass")
+            digest.update(f"\0{role}\0{len(text)}\0".encode())
+            digest.update(text)
+        return digest.digest()[:FINGERPRINT_BYTES]
+
+
+def fields_used(prompt: Prompt) -> set[str]:
+    """The item's fields that a prompt names, as far as its templates name them plainly."""
+    texts = [prompt.system, prompt.user, *(turn.content for turn in prompt.messages)]
+    used: set[str] = set()
+    for source in texts:
+        if source is not None:
+            used |= variables_used(source).get("item", set())
+    return used
+
+
+def _compile(source: str | None, place: str) -> _Render | None:
+    if source is None:
+        return None
+    if not any(mark in source for mark in ("{{", "{%", "{#")):
+        return lambda _variables: source
+    return compile_template(source, place=place)

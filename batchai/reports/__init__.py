@@ -1,0 +1,1 @@
+"""Stored rows → one report value → text or JSON."""

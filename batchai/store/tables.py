@@ -1,0 +1,129 @@
+"""The tables. Money is integer pico-dollars, times are integer milliseconds UTC, values JSON text.
+
+`item_steps` holds where an item is in a step; `attempts` is the ledger. An attempt without an
+outcome is open: it was sent, or was about to be, and its worst cost counts until it is closed.
+"""
+
+from sqlalchemy import (
+    BigInteger,
+    Column,
+    ForeignKey,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    Table,
+    Text,
+    UniqueConstraint,
+    text,
+)
+
+metadata = MetaData()
+
+meta = Table(
+    "meta",
+    metadata,
+    Column("key", Text, primary_key=True),
+    Column("value", Text, nullable=False),
+)
+
+runs = Table(
+    "runs",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("started_at", BigInteger, nullable=False),
+    Column("ended_at", BigInteger),  # set when every selected item is settled
+    Column("spec", Text, nullable=False),  # the spec's identity, canonical JSON
+    Column("budget_pico", BigInteger),
+    # kept by the writer in the transaction that closes attempts, so that `status` reads one row
+    Column("attempts", Integer, nullable=False, server_default="0"),
+    Column("cost_pico", BigInteger, nullable=False, server_default="0"),
+    Column("unconfirmed_pico", BigInteger, nullable=False, server_default="0"),
+)
+
+launches = Table(
+    "launches",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("run_id", Integer, ForeignKey("runs.id"), nullable=False),
+    Column("host", Text, nullable=False),
+    Column("boot", Text, nullable=False),
+    Column("pid", Integer, nullable=False),
+    Column("started_at", BigInteger, nullable=False),
+    Column("ended_at", BigInteger),
+    Column("exit_code", Integer),
+    Column("reason", Text),
+)
+
+items = Table(
+    "items",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("key", Text, nullable=False, unique=True),
+    Column("position", Integer, nullable=False, index=True),
+    Column("selected", Integer, nullable=False),  # 0: no longer in the input's selection
+    Column("row", Text),  # null where `retain.items` is false and the item is settled
+    Index("ix_items_unselected", "id", sqlite_where=text("selected = 0")),
+)
+
+item_steps = Table(
+    "item_steps",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("item_id", Integer, ForeignKey("items.id"), nullable=False),
+    Column("step", Text, nullable=False),
+    Column("state", Text, nullable=False),
+    Column("fingerprint", LargeBinary),
+    Column("outcome", Text),
+    Column("error", Text),
+    Column("result", Text),
+    Column("model", Text),
+    Column("attempts", Integer, nullable=False, server_default="0"),  # ever
+    Column("tried", Integer, nullable=False, server_default="0"),  # counted against `attempts:`
+    Column("cost_pico", BigInteger, nullable=False, server_default="0"),
+    Column("run_id", Integer),
+    Column("settled_at", BigInteger),
+    UniqueConstraint("item_id", "step"),
+    Index("ix_item_steps_state", "state", "item_id"),
+)
+
+attempts = Table(
+    "attempts",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("item_id", Integer, ForeignKey("items.id"), nullable=False),
+    Column("step", Text, nullable=False),
+    Column("number", Integer, nullable=False),
+    Column("run_id", Integer, nullable=False),
+    Column("launch_id", Integer, nullable=False),
+    Column("model", Text, nullable=False),  # as asked for: provider/name
+    Column("max_tokens", Integer, nullable=False),
+    Column("input_estimate", Integer, nullable=False),
+    Column("worst_pico", BigInteger, nullable=False),
+    Column("sent_at", BigInteger, nullable=False),
+    Column("closed_at", BigInteger),
+    Column("outcome", Text),  # null: open
+    Column("cost_pico", BigInteger, nullable=False, server_default="0"),
+    Column("unconfirmed_pico", BigInteger, nullable=False, server_default="0"),
+    Column("uncached_input", Integer, nullable=False, server_default="0"),
+    Column("cache_read", Integer, nullable=False, server_default="0"),
+    Column("cache_write_5m", Integer, nullable=False, server_default="0"),
+    Column("cache_write_1h", Integer, nullable=False, server_default="0"),
+    Column("output", Integer, nullable=False, server_default="0"),
+    Column("reasoning", Integer, nullable=False, server_default="0"),
+    Column("latency_ms", Integer),
+    Column("resolved_model", Text),
+    Column("status", Integer),
+    Column("request_id", Text),
+    Column("detail", Text),
+    Column("answer", Text),  # of answers that were paid for and are no result
+    Index("ix_attempts_item", "item_id", "step"),
+    Index("ix_attempts_open", "item_id", sqlite_where=text("outcome IS NULL")),
+)
+
+bad_rows = Table(
+    "bad_rows",
+    metadata,
+    Column("place", Text, primary_key=True),
+    Column("problem", Text, nullable=False),
+)
