@@ -81,13 +81,6 @@ def turn_mistakes(prompt: Prompt) -> list[str]:
 
 def _common(model: Model) -> Iterator[str]:
     yield from _keys(model)
-    if model.max_tokens is not None and model.max_tokens < 1:
-        yield "model.max_tokens: must be at least 1"
-    if model.top_p is not None and not 0 <= model.top_p <= 1:
-        yield "model.top_p: must be between 0 and 1"
-    most = 1 if model.provider == "anthropic" else 2
-    if model.temperature is not None and not 0 <= model.temperature <= most:
-        yield f"model.temperature: must be between 0 and {most}"
     if any(not sequence for sequence in model.stop):
         yield "model.stop: an empty stop sequence would end every answer at once; remove it"
     for name in model.extra_body or {}:
@@ -116,6 +109,8 @@ def _keys(model: Model) -> Iterator[str]:
 
 def _anthropic(model: Model) -> Iterator[str]:
     known = _CLAUDE.match(model.id)
+    if model.temperature is not None and model.temperature > 1:
+        yield "model.temperature: Anthropic takes 0 to 1"
     if model.temperature is not None or model.top_p is not None:
         if known and not _CLAUDE_SAMPLING.match(model.id):
             name = "temperature" if model.temperature is not None else "top_p"

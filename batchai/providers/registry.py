@@ -58,10 +58,6 @@ def is_foreign(model: Model) -> bool:
 
 def check_provider(model: Model) -> None:
     """Raises ProviderError, naming the nearest provider, where there is none of that name."""
-    if not model.id:
-        raise ProviderError(
-            f"model {model.name!r}: write provider/name, for example openai/{model.name}"
-        )
     if model.provider in _KEY_VARIABLES:
         return
     near = difflib.get_close_matches(model.provider, _KEY_VARIABLES, n=1, cutoff=0.5)

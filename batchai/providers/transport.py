@@ -151,8 +151,10 @@ def _reason(error: Exception) -> str:
             )
         case aiohttp.ClientConnectorSSLError():
             return f"TLS with {error.host} failed: {error.strerror or error}"
-        case aiohttp.ClientProxyConnectionError() | aiohttp.ClientHttpProxyError():
-            return f"the proxy of HTTPS_PROXY failed: {error}"
+        case aiohttp.ClientProxyConnectionError():
+            return f"no connection to the proxy of HTTPS_PROXY, {error.host}:{error.port}"
+        case aiohttp.ClientHttpProxyError():  # its text would show the proxy's password
+            return f"the proxy of HTTPS_PROXY answered {error.status}"
         case aiohttp.ClientConnectorDNSError():
             return f"the name {error.host} cannot be resolved"
         case aiohttp.ClientConnectorError():

@@ -30,7 +30,8 @@ def without_echo(message: str, body: bytes) -> str:
             "(the provider's message is withheld: it might repeat the request)" if message else ""
         )
     sent = body.decode("utf-8", "replace")
-    words = orjson.dumps(safe_text(message)[: 2 * MAX_DETAIL_CHARS])[1:-1].decode()  # escaped as the request is
+    begin = safe_text(message)[: 2 * MAX_DETAIL_CHARS]
+    words = orjson.dumps(begin)[1:-1].decode()  # escaped as the request is
     kept, start = [], 0
     while start < len(words):
         end = start + _ECHO_CHARS

@@ -1,5 +1,6 @@
 """Bodies that compatible servers send and the simulator does not; and what details never repeat."""
 
+import asyncio
 from typing import Any
 
 import pytest
@@ -143,6 +144,22 @@ async def test_every_200_is_guarded(body: bytes, words: str) -> None:
 
     assert (reply.outcome, reply.may_be_billed) == (Outcome.MALFORMED, True)
     assert words in reply.detail
+
+
+async def test_a_promised_body_that_ends_early_is_an_answer_lost() -> None:
+    async def half(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\n{")
+        writer.close()
+        await writer.wait_closed()
+
+    server = await asyncio.start_server(half, "127.0.0.1", 0)
+    async with server:
+        port = server.sockets[0].getsockname()[1]
+        reply = await ask(model_at("openai", f"http://127.0.0.1:{port}/v1"))
+
+    assert (reply.outcome, reply.may_be_billed) == (Outcome.CONNECTION_LOST, True)
+    assert "broke off" in reply.detail
 
 
 async def test_broken_compression_is_malformed() -> None:

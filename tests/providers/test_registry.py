@@ -14,7 +14,6 @@ from batchai.spec.models import Model
         ("antropic/claude-haiku-4-5", "did you mean anthropic/claude-haiku-4-5?"),
         ("opanai/gpt-5.4-mini", "did you mean openai/gpt-5.4-mini?"),
         ("mistral/mistral-small", "openai/mistral-small with a base_url"),
-        ("gpt-5.4-mini", "write provider/name"),
     ],
 )
 def test_an_unknown_provider_is_refused_with_the_nearest(name: str, words: str) -> None:

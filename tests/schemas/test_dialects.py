@@ -108,6 +108,30 @@ def test_plain_servers_get_the_schema_as_it_is() -> None:
     assert normalise(schema, "local") == schema
 
 
+def test_an_all_of_one_is_its_only_member() -> None:
+    child = {"allOf": [{"type": "string", "description": "d"}], "maxLength": 4}
+
+    assert field(of(child), "openai") == {"type": "string", "description": "d (maxLength: 4)"}
+
+
+def test_values_of_every_kind_may_stand_in_an_enum() -> None:
+    values = [True, 1, 1.5, "a", None]
+
+    branches = field(of({"enum": values}), "openai")["anyOf"]
+
+    kinds = [branch["type"] for branch in branches]
+    assert kinds == ["boolean", "integer", "number", "string", "null"]
+
+
+def test_an_optional_union_gets_null_as_one_more_branch() -> None:
+    union = {"anyOf": [{"type": "string"}, {"type": "integer"}], "description": "d"}
+
+    result = field(of(union, required=False), "openai")
+
+    assert [branch["type"] for branch in result["anyOf"]] == ["string", "integer", "null"]
+    assert result["description"] == "d"
+
+
 def test_the_users_schema_is_not_changed() -> None:
     schema = of({"type": ["string", "null"], "maxLength": 3}, required=False)
     before = repr(schema)
