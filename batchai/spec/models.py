@@ -1,12 +1,19 @@
-"""The job file as frozen values. Names are forever (README, "The job file")."""
+"""The job file as frozen values. Names are forever (README, "The job file").
+
+Types are strict here; values are checked, with their place, where they are read (`fields.py`).
+"""
 
 from decimal import Decimal
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from batchai.domain import MAIN_STEP
+
+Positive = Annotated[int, Field(gt=0)]
+Share = Annotated[Decimal, Field(gt=0, le=1)]
+UsdPerMtok = Annotated[Decimal, Field(ge=0)]
 
 
 class Strict(BaseModel):
@@ -16,17 +23,24 @@ class Strict(BaseModel):
 
 
 class Sample(Strict):
-    n: int
+    """`n` items drawn at random; the same seed draws the same."""
+
+    n: Positive
     seed: int = 0
 
 
 class SqlInput(Strict):
-    url: str
+    """Rows of one SELECT. `url` may hold a password, so it shows in no repr."""
+
+    url: str = Field(repr=False)
     query: str
 
 
 class Input(Strict):
-    """Where items come from: either `path` (absolute, perhaps a glob; "-" is stdin) or `sql`."""
+    """Where items come from: `path` (absolute, perhaps a glob; "-" is stdin) or `sql`.
+
+    Neither, where items are handed in from Python.
+    """
 
     path: str | None = None
     sql: SqlInput | None = None
@@ -34,22 +48,33 @@ class Input(Strict):
     format: Literal["csv", "tsv", "jsonl", "json", "parquet", "xlsx", "files"] | None = None
     encoding: str = "utf-8"
     where: str | None = None
-    limit: int | None = None
+    limit: int | None = None  # the first N of the input, not N more
     sample: Sample | None = None
     on_bad_row: Literal["stop", "skip"] = "stop"
     roots: tuple[Path, ...] = ()  # resolved folders that files of a glob must lie in; () = anywhere
+
+    @model_validator(mode="after")
+    def _has_no_two_sources(self) -> Self:
+        if self.path is not None and self.sql is not None:
+            raise ValueError("an input has path or sql, not both")
+        return self
 
 
 class Price(Strict):
     """USD per million tokens."""
 
-    input_mtok: Decimal
-    output_mtok: Decimal
-    cache_read_mtok: Decimal | None = None
-    cache_write_mtok: Decimal | None = None
+    input_mtok: UsdPerMtok
+    output_mtok: UsdPerMtok
+    cache_read_mtok: UsdPerMtok | None = None
+    cache_write_mtok: UsdPerMtok | None = None
 
 
 class Model(Strict):
+    """Which model answers, where, and with which settings; None leaves one to the default.
+
+    What a model does not take is refused by its provider, which knows.
+    """
+
     name: str  # provider/name
     max_tokens: int | None = None
     temperature: float | None = None
@@ -74,6 +99,8 @@ class Model(Strict):
 
 
 class PromptMessage(Strict):
+    """One prior turn; `content` is a template."""
+
     role: Literal["user", "assistant"]
     content: str
 
@@ -87,12 +114,20 @@ class Prompt(Strict):
 
 
 class Output(Strict):
-    path: Path | None = None  # absolute; None: NAME.results.csv beside the job file's store
+    """Where results go. The loader always fills in `path`.
+
+    The default is beside the job file: `NAME.results.csv` for tables (CSV, TSV, XLSX, Parquet,
+    SQL), `NAME.results.jsonl` for everything else.
+    """
+
+    path: Path | None = None  # absolute
     failed: Literal["keep", "drop"] = "keep"
     lineage: bool = False
 
 
 class Limits(Strict):
+    """What an account allows in any 60 seconds or 24 hours (the gate refuses what is below 1)."""
+
     requests_per_minute: int | None = None
     requests_per_day: int | None = None
     tokens_per_minute: int | None = None
@@ -102,25 +137,33 @@ class Limits(Strict):
     input_tokens_per_day: int | None = None
     output_tokens_per_day: int | None = None
     concurrency: int | Literal["auto"] = 8
-    max_wait_seconds: float = 3600.0  # `max_wait: 1h`
+    max_wait_seconds: float = Field(default=3600.0, ge=0)  # `max_wait: 1h`
 
 
 class StopIf(Strict):
-    failed_share: Decimal = Decimal("0.5")  # `failed: 50%`
-    of_last: int = 100
+    """Stops a run when so large a share of the items settled last has failed."""
+
+    failed_share: Share = Decimal("0.5")  # `failed: 50%`
+    of_last: Positive = 100
 
 
 class Grow(Strict):
-    grow: int  # ask again with a larger max_tokens, up to this
+    """Asks again with a larger `max_tokens`, up to `grow`."""
+
+    grow: Positive
 
 
 class Repair(Strict):
-    repair: int  # ask again n times with the error as feedback
-    then: Literal["fail"] | dict[str, Any] = "fail"  # fail, or fixed values
+    """Asks again up to `repair` times with the error as feedback; then fails, or fixed values."""
+
+    repair: int = Field(ge=0)
+    then: Literal["fail"] | dict[str, Any] = "fail"
 
 
 class Fixed(Strict):
-    values: dict[str, Any]  # fixed values in place of an answer
+    """Fixed values of result fields in place of an answer."""
+
+    values: dict[str, Any]
 
 
 Policy = Literal["retry", "fail"] | Grow | Repair | Fixed
@@ -136,15 +179,23 @@ class Policies(Strict):
 
 
 class Retain(Strict):
+    """What the store keeps of personal data."""
+
     items: bool = True
     answers: bool = True
 
 
 class Allowed(Strict):
-    """`allow_failed`: a number of items, or a share of them."""
+    """`allow_failed`: a number of items, or a share of them; one of the two is None."""
 
-    number: int | None = 0
-    share: Decimal | None = None
+    number: Annotated[int, Field(ge=0)] | None = 0
+    share: Annotated[Decimal, Field(ge=0, le=1)] | None = None
+
+    @model_validator(mode="after")
+    def _is_one_of_both(self) -> Self:
+        if (self.number is None) == (self.share is None):
+            raise ValueError("allow_failed is a number or a share")
+        return self
 
 
 class Step(Strict):
@@ -160,18 +211,18 @@ class Step(Strict):
 class Job(Strict):
     """A loaded job: paths absolute, files read, shorthand expanded, overrides applied."""
 
-    name: str
-    path: Path  # of the job file
+    name: str = Field(min_length=1, pattern=r"^[^/\\\x00]+$")  # part of a file name
+    path: Path  # of the job file, absolute
     vars: dict[str, Any] = {}
     input: Input
-    steps: tuple[Step, ...]
+    steps: tuple[Step, ...] = Field(min_length=1)
     output: Output = Output()
     expect: dict[str, str] = {}
     limits: Limits = Limits()
-    budget_usd: Decimal | None = None
+    budget_usd: Annotated[Decimal, Field(gt=0)] | None = None
     stop_if: StopIf | None = StopIf()
     allow_failed: Allowed = Allowed()
-    attempts: int = 5
+    attempts: Positive = 5  # per item and run
     retain: Retain = Retain()
 
     @property
