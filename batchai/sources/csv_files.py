@@ -36,8 +36,8 @@ class CsvReader:
         for file in self.files:
             try:
                 yield from self._rows(file)
-            except UnicodeDecodeError as error:
-                raise _not_decodable(file, error) from error
+            except UnicodeError as error:
+                raise _not_decodable(file, self.encoding, error) from error
 
     def _rows(self, file: DataFile) -> Iterator[Entry]:
         with open_text(file, self.encoding) as stream:
@@ -111,8 +111,8 @@ def _header(file: DataFile, encoding: str, delimiter: str) -> list[str]:
     try:
         with open_text(file, encoding) as stream:
             header = _open(file, stream, delimiter)[1]
-    except UnicodeDecodeError as error:
-        raise _not_decodable(file, error) from error
+    except UnicodeError as error:
+        raise _not_decodable(file, encoding, error) from error
     problem = undecodable("".join(header), encoding)
     if problem:
         raise SourceError(f"{file.place}:1: {problem}")
@@ -135,8 +135,8 @@ def _delimiter(file: DataFile, encoding: str) -> str:
     try:
         with open_text(file, encoding) as stream:
             line = stream.read(_HEADER_CHARS).lstrip("\r\n").partition("\n")[0]
-    except UnicodeDecodeError as error:
-        raise _not_decodable(file, error) from error
+    except UnicodeError as error:
+        raise _not_decodable(file, encoding, error) from error
     return next((mark for mark in ",;\t" if mark in line), ",")
 
 
@@ -149,8 +149,7 @@ def _csv_problem(error: csv.Error) -> str:
     return message
 
 
-def _not_decodable(file: DataFile, error: UnicodeDecodeError) -> SourceError:
+def _not_decodable(file: DataFile, encoding: str, error: UnicodeError) -> SourceError:
     return SourceError(
-        f"{file.place}: is not valid {error.encoding} ({error.reason}); "
-        "correct `input: {encoding: …}`"
+        f"{file.place}: is not valid {encoding} ({error}); correct `input: {{encoding: …}}`"
     )

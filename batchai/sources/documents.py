@@ -36,8 +36,8 @@ class DocumentsReader:
             return BadRow(place, f"is larger than {MAX_RECORD_BYTES >> 20} MiB")
         try:
             text = data.decode(self.encoding, "surrogateescape").removeprefix("\ufeff")
-        except UnicodeDecodeError as error:
-            return BadRow(place, f"is not valid {self.encoding} ({error.reason})")
+        except UnicodeError as error:
+            return BadRow(place, f"is not valid {self.encoding} ({error})")
         problem = undecodable(text, self.encoding)
         if problem:
             return BadRow(place, problem)

@@ -4,7 +4,7 @@ import glob
 import io
 import os
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from difflib import get_close_matches
 from pathlib import Path
 
@@ -76,6 +76,22 @@ def find(path: str, wanted: str | None) -> Found:
     if glob.has_magic(path):
         return _matches(path, place, wanted)
     raise SourceError(f"{place}: no such file{_similar(target)}")
+
+
+def inside(found: Found, roots: tuple[Path, ...]) -> Found:
+    """The same files, but a link that leads out of `roots` raises SourceError when it is reached."""
+
+    def paths() -> Iterator[Path]:
+        for path in found.paths():
+            target = path.resolve()
+            if not any(target.is_relative_to(root) for root in roots):
+                raise SourceError(
+                    f"{show(path)}: leads to {target}, which is outside of the job's folders; "
+                    "allow it with --allow-path DIR"
+                )
+            yield path
+
+    return replace(found, paths=paths) if roots else found
 
 
 def show(path: Path) -> str:

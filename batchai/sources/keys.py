@@ -33,8 +33,9 @@ def _part(fields: Mapping[str, Any], column: str) -> str:
     try:
         value = fields[column]
     except KeyError:
-        close = get_close_matches(column, list(fields), n=1)
-        hint = f"; did you mean {close[0]!r}?" if close else ""
+        names = {name.lower(): name for name in fields}
+        close = get_close_matches(column.lower(), names, n=1)
+        hint = f"; did you mean {names[close[0]]!r}?" if close else ""
         raise BadRowError(f"has no key column {column!r}{hint}") from None
     if value is None:
         raise BadRowError(f"key column {column!r} is empty")

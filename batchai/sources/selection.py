@@ -73,8 +73,6 @@ def _sampled(entries: Iterator[Entry], sample: Sample) -> Iterator[Entry]:
 
 
 def _first(entries: Iterator[Entry], limit: int) -> Iterator[Entry]:
-    if limit < 1:
-        return
     for entry in entries:
         yield entry
         if not isinstance(entry, BadRow):

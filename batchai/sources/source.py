@@ -11,7 +11,7 @@ from typing import Any
 from batchai.errors import SourceError
 from batchai.sources.csv_files import open_csv
 from batchai.sources.documents import DocumentsReader
-from batchai.sources.files import DataFile, Found, data_file, find
+from batchai.sources.files import DataFile, Found, data_file, find, inside
 from batchai.sources.json_files import JsonlReader, JsonReader, StdinReader
 from batchai.sources.records import FIRST_RECORDS, BadRow, Entry, Reader, Record, columns_of
 from batchai.sources.selection import Selection, selection_of
@@ -143,7 +143,7 @@ def open_source(spec: Input, variables: Mapping[str, Any] | None = None) -> Sour
                 f"input.format: stdin is read as jsonl, not {spec.format}; write it to a file"
             )
         return Source(StdinReader(), selection, None, "stdin")
-    found = find(spec.path, spec.format)
+    found = inside(find(spec.path, spec.format), spec.roots)
     reader = _reader(found, spec.encoding)
     if next(reader.entries(), None) is None:
         raise SourceError(f"{reader.name}: holds no records; an input needs at least one")

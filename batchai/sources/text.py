@@ -14,7 +14,7 @@ def open_text(file: DataFile, encoding: str) -> io.TextIOWrapper:
     """The file as text, newlines untranslated.
 
     Bytes that the encoding does not know become lone surrogates, which `undecodable` finds, so that
-    one bad byte is one bad row. (UTF-16 cannot do that: there UnicodeDecodeError is raised.)
+    one bad byte is one bad row. (UTF-16 cannot do that: there UnicodeError is raised.)
     """
     codec = text_codec(file, encoding)
     stream = open_bytes(file, finish_line=not codec.startswith(_WIDE))
