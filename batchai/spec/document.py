@@ -111,22 +111,23 @@ def read_document(path: Path, *, origin: str) -> Table:
 
 
 def read_text(path: Path, *, place: Place) -> str:
-    """A UTF-8 file of at most 1 MiB, without its byte order mark; raises SpecError."""
+    """A UTF-8 file of at most 1 MiB, without its byte order mark; raises SpecError at `place`."""
+    about = f"{place}: {path}" if place.path else f"{place}:"
     try:
         if not path.is_file():
             reason = "is a folder, not a file" if path.is_dir() else "is not there"
-            raise SpecError(f"{place}: {path} {reason}")
+            raise SpecError(f"{about} {reason}")
         with path.open("rb") as stream:
             raw = stream.read(MAX_BYTES + 1)
     except (OSError, ValueError) as error:
-        raise SpecError(f"{place}: cannot read {path}: {error}") from error
+        raise SpecError(f"{about} cannot be read: {error}") from error
     if len(raw) > MAX_BYTES:
-        raise SpecError(f"{place}: {path} is larger than 1 MiB: data belongs in the input")
+        raise SpecError(f"{about} is larger than 1 MiB: data belongs in the input")
     try:
         return raw.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         line = raw.count(b"\n", 0, error.start) + 1
-        raise SpecError(f"{place}: {path} is not UTF-8 in line {line}: save it as UTF-8") from error
+        raise SpecError(f"{about} is not UTF-8 in line {line}: save it as UTF-8") from error
 
 
 def parse_document(text: str, *, place: Place, has_lines: bool = True) -> Node:
