@@ -79,7 +79,7 @@ def find(path: str, wanted: str | None) -> Found:
 
 
 def inside(found: Found, roots: tuple[Path, ...]) -> Found:
-    """The same files, but a link that leads out of `roots` raises SourceError when it is reached."""
+    """The same files; a link that leads out of `roots` raises SourceError when it is reached."""
 
     def paths() -> Iterator[Path]:
         for path in found.paths():

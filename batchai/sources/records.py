@@ -4,8 +4,6 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from batchai.errors import BadRowError
-
 FIRST_RECORDS = 1000  # how many are looked at where a file names no columns
 
 
@@ -28,10 +26,6 @@ class BadRow:
 
     place: str
     problem: str
-
-    def error(self) -> BadRowError:
-        """The same as an error, for `on_bad_row: stop`."""
-        return BadRowError(f"{self.place}: {self.problem}")
 
 
 # What readers yield in the hot loop: place, fields, size in bytes or characters (a rough weight).

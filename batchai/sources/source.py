@@ -5,7 +5,6 @@ import json
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import chain, count, islice
-from pathlib import Path
 from typing import Any
 
 from batchai.errors import SourceError
@@ -46,10 +45,6 @@ class Source:
     def format(self) -> str:
         """csv, tsv, jsonl, json, parquet, xlsx, files; or stdin, sql, items without a file."""
         return self._found.format if self._found else self._identity
-
-    def paths(self) -> Iterator[Path]:
-        """The files that are read, in order (to check where they lie); none for stdin and SQL."""
-        return self._found.paths() if self._found else iter(())
 
     def stamp(self) -> str | None:
         """A cheap identity: equal stamps mean the same records.

@@ -59,7 +59,7 @@ class SqlReader:
         try:
             yield
         except (SQLAlchemyError, sqlite3.Error) as error:
-            reason = error.orig if isinstance(error, DBAPIError) else error
+            reason = " ".join(str(error.orig if isinstance(error, DBAPIError) else error).split())
             raise SourceError(f"{self.name}: {reason}; check `input.sql`") from error
 
 

@@ -98,8 +98,7 @@ def _parquet_rows(file: DataFile) -> Iterator[Entry]:
 
     number = 0
     with _parquet_file(file) as parquet:
-        average = file.size // max(parquet.metadata.num_rows, 1) + 1
-        rows = max(1, min(_BATCH_ROWS, _BATCH_BYTES // average))
+        rows = _rows_a_batch(parquet.metadata)
         try:
             for batch in parquet.iter_batches(batch_size=rows):
                 size = batch.nbytes // max(batch.num_rows, 1)
@@ -110,6 +109,13 @@ def _parquet_rows(file: DataFile) -> Iterator[Entry]:
             raise SourceError(
                 f"{file.place}: cannot be read after row {number}: {error}"
             ) from error
+
+
+def _rows_a_batch(metadata: Any) -> int:
+    groups = (metadata.row_group(number) for number in range(metadata.num_row_groups))
+    size: int = sum(group.total_byte_size for group in groups)
+    average: int = size // max(metadata.num_rows, 1) + 1
+    return max(1, min(_BATCH_ROWS, _BATCH_BYTES // average))
 
 
 def _without_nanoseconds(batch: Any) -> Any:

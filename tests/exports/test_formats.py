@@ -97,6 +97,17 @@ def test_parquet_columns_have_the_type_of_their_values(tmp_path: Path) -> None:
     assert read(path)[0]["big"] == 2**60
 
 
+def test_results_that_change_between_the_passes_are_an_error(tmp_path: Path) -> None:
+    results = iter([1, "text"])
+
+    def rows() -> Iterator[ResultRow]:
+        yield row("1", {"id": 1}, {"n": next(results)})
+
+    with pytest.raises(ExportError, match="results changed while they were exported"):
+        write_export(rows, path=tmp_path / "o.parquet", output=Output(), result_fields=("n",))
+    assert list(tmp_path.iterdir()) == []
+
+
 @given(st.lists(ANY, min_size=1, max_size=5))
 def test_the_kind_of_a_column_does_not_depend_on_the_order_of_its_values(values: list[Any]) -> None:
     def kind(ordered: list[Any]) -> str:

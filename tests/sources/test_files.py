@@ -53,6 +53,19 @@ def test_a_document_that_is_not_utf8_is_a_bad_row(tmp_path: Path) -> None:
     assert [found["text"] for found in fields(tmp_path, encoding="latin-1")] == ["café", "ok"]
 
 
+def test_a_document_too_large_or_in_another_encoding_is_a_bad_row(tmp_path: Path) -> None:
+    with write(tmp_path / "a.txt", "").open("wb") as stream:
+        stream.truncate((1 << 26) + 1)
+    write(tmp_path / "b.txt", "\ufeffok".encode("utf-16-le"))
+    write(tmp_path / "c.txt", b"\xff\xfex")
+
+    assert [row.problem.split(" (")[0] for row in bad(tmp_path, encoding="utf-16")] == [
+        "is larger than 64 MiB",
+        "is not valid utf-16",
+    ]
+    assert [row["text"] for row in fields(tmp_path, encoding="utf-16")] == ["ok"]
+
+
 @pytest.mark.parametrize(
     ("name", "message"),
     [
@@ -157,12 +170,3 @@ def test_a_link_that_leads_out_of_the_allowed_folders_is_refused(
 
     with pytest.raises(SourceError, match=r"link\.md: leads to .*secret\.md.*--allow-path"):
         read(tmp_path / pattern, roots=roots)
-
-
-def test_the_files_of_an_input_are_named(tmp_path: Path) -> None:
-    paths = [write(tmp_path / name, "id\n1\n") for name in ("a.csv", "b.csv")]
-
-    source = open_source(Input(path=str(tmp_path / "*.csv")))
-
-    assert list(source.paths()) == paths
-    assert source.format == "csv"

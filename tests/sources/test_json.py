@@ -163,3 +163,29 @@ def test_what_json_writes_is_read_back(records: list[dict[str, Any]], ascii_only
         from_array = fields(write(Path(folder) / "x.json", json.dumps(records, indent=2)))
 
     assert from_lines == from_array == records
+
+
+def test_a_line_without_end_is_a_bad_row_and_is_not_held_in_memory(tmp_path: Path) -> None:
+    path = tmp_path / "a.jsonl"
+    with path.open("wb") as stream:
+        stream.write(b'{"a": 1}\n"' + b"x" * 8192)
+        stream.truncate((1 << 26) * 2)  # NULs to the end of 128 MiB: no newline, and no disk used
+        stream.seek(0, 2)
+        stream.write(b'"\n{"a": 2}\n')
+
+    (row,) = bad(path)
+
+    assert (row.place, row.problem) == (f"{path}:2", "is longer than 64 MiB")
+    assert fields(path) == [{"a": 1}, {"a": 2}]
+
+
+def test_lines_and_arrays_that_are_not_in_the_named_encoding_are_refused(tmp_path: Path) -> None:
+    lines = write(tmp_path / "a.jsonl", "\ufeff{}\n".encode("utf-16-le") + b"\x00\xd8x\x00")
+    array = write(tmp_path / "a.json", "\ufeff[{}".encode("utf-16-le") + b"\x00\xd8x\x00")
+
+    for path in (lines, array):
+        with pytest.raises(SourceError, match="is not valid utf-16"):
+            read(path, encoding="utf-16")
+    assert [row.place for row in bad(write(lines, b'{"a": "\x81"}\n'), encoding="cp1252")] == [
+        f"{lines}:1"
+    ]
