@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from batchai.engine.progress import Progress
-from batchai.engine.scan import SENT, Change, Finding, Scan, ScanChunk
+from batchai.engine.scan import SENT, Change, Finding, Scan, ScanChunk, SeenItems
 from batchai.store import Store
 from batchai.store.values import to_json
 
@@ -63,7 +63,7 @@ class Intake:
         self._step = step
         self._progress = progress
         self._records = skip
-        self._seen = bytearray()
+        self._seen = SeenItems()
 
     async def run(self, *, refresh: Callable[[], None], is_over: Callable[[], bool]) -> None:
         """Take in the whole selection, or as much as there is before `is_over`."""
@@ -104,7 +104,7 @@ class Intake:
                 ("add_item", (item_id, item.key, item.position, finding.row)),
                 ("add_step", (item_id, self._step)),
             ]
-        self._mark_seen(stored.item_id)
+        self._seen.add(stored.item_id)
         operations: list[_Operation] = []
         row = finding.row if finding.change in SENT or self._selection.retain_rows else None
         if (stored.position, stored.selected, stored.row) != (item.position, True, row):
@@ -117,20 +117,12 @@ class Intake:
 
     async def _finish(self) -> None:
         if not self._selection.is_first:
-            gone = await asyncio.to_thread(self._store.reader.selected_but, self._seen)
+            gone = await asyncio.to_thread(self._store.reader.selected_but, self._seen.bits)
             await asyncio.to_thread(self._store.deselect, gone)
             self._progress.changes["removed"] = len(gone)
         mark = self._selection.mark(records=self._records, done=True)
         await self._store.ledger.set_meta(SCAN_MARK, mark)
         self._progress.is_counted = True
-        self._progress.on_change(self._progress)
-
-    def _mark_seen(self, item_id: int) -> None:
-        """One bit an item: a million items are 125 kB."""
-        byte = item_id >> 3
-        if byte >= len(self._seen):
-            self._seen.extend(bytes(byte + 1 - len(self._seen) + 1024))
-        self._seen[byte] |= 1 << (item_id & 7)
 
     def _count(self, chunk: ScanChunk) -> None:
         changes = self._progress.changes
@@ -139,4 +131,3 @@ class Intake:
         self._progress.bad_rows += len(chunk.bad_rows)
         sent = sum(finding.change in SENT for finding in chunk.findings)
         self._progress.to_send += sent
-        self._progress.on_change(self._progress)

@@ -1,7 +1,6 @@
 """What a launch has done so far, for whoever shows it."""
 
 from collections import Counter, deque
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from decimal import Decimal
 
@@ -12,9 +11,8 @@ from batchai.engine.worker import Ended
 
 @dataclass(slots=True)
 class Progress:
-    """Counts of one launch; costs in USD. `on_change` is called after each of them."""
+    """Counts of one launch; costs in USD."""
 
-    on_change: Callable[["Progress"], None] = lambda _progress: None
     to_send: int = 0  # items that this launch is to bring to an end, as far as they are known
     is_counted: bool = True  # False while a scan still finds more of them
     settled_before: int = 0
@@ -56,12 +54,10 @@ class Progress:
                 self.retries += 1
             case policy.Stop():
                 pass
-        self.on_change(self)
 
     def fail_unsent(self, outcome: str) -> None:
         """Count an item that failed without an attempt."""
         self.failed[outcome] += 1
-        self.on_change(self)
 
 
 class FailureWatch:

@@ -60,6 +60,20 @@ class ScanChunk:
     records: int  # of the source, those with a bad key among them
 
 
+class SeenItems:
+    """Ids that a scan has met, one bit each: a million items are 125 kB."""
+
+    def __init__(self) -> None:
+        self.bits = bytearray()
+
+    def add(self, item_id: int) -> None:
+        """Meet one."""
+        byte = item_id >> 3
+        if byte >= len(self.bits):
+            self.bits.extend(bytes(byte + 1024 - len(self.bits)))
+        self.bits[byte] |= 1 << (item_id & 7)
+
+
 @dataclass(frozen=True, slots=True)
 class Comparison:
     """How settled items are compared with today's requests.
@@ -80,7 +94,7 @@ class Scan:
     """Reads a source once. Every method runs in one thread, off the loop.
 
     comparison None: nothing is compared, as in the first scan of a job. skip: records of the selection
-    that an earlier launch has taken in. Raises SourceError; BadRowError unless `skip_bad_rows`.
+    that an earlier launch has taken in. reader None: there is no store yet. Raises SourceError; BadRowError unless `skip_bad_rows`.
     """
 
     def __init__(
@@ -88,7 +102,7 @@ class Scan:
         source: Source,
         *,
         key_columns: Sequence[str],
-        reader: Reader,
+        reader: Reader | None,
         step: str,
         comparison: Comparison | None = None,
         skip: int = 0,
@@ -135,7 +149,7 @@ class Scan:
         items = self._items(keyed, seen, bad)
         if bad and not self._skip_bad_rows:
             raise BadRowError(f"{bad[0].place}: {bad[0].problem}")
-        stored = self._reader.stored(self._step, [item.key for item in items]) if items else {}
+        stored = self._stored([item.key for item in items])
         findings = [self._finding(item, stored.get(item.key)) for item in items]
         return ScanChunk(findings, bad, sum(isinstance(record, Record) for record in records))
 
@@ -172,8 +186,13 @@ class Scan:
         return counts
 
     def _taken_in(self, keys: list[str]) -> list[str]:
-        stored = self._reader.stored(self._step, keys)
+        stored = self._stored(keys)
         return [key for key, item in stored.items() if item.position < self._skip]
+
+    def _stored(self, keys: list[str]) -> dict[str, StoredItem]:
+        if self._reader is None or not keys:
+            return {}
+        return self._reader.stored(self._step, keys)
 
     def _finding(self, item: Item, stored: StoredItem | None) -> Finding:
         row = to_json(dict(item.fields))
@@ -203,6 +222,7 @@ class Scan:
         return Change.CHANGED
 
     def _still_valid(self, stored: StoredItem, answers: AnswerSchema) -> bool:
+        assert self._reader is not None  # it gave us `stored`
         _, result = self._reader.stored_rows(self._step, [stored.item_id])[stored.item_id]
         return stored.state is State.SUCCEEDED and answers.read(to_json(result)).problem is None
 

@@ -35,7 +35,7 @@ class Approach:
 def approach_to(job: Job, source: Source, reader: Reader, *, changed: Changed | None) -> Approach:
     """Decide by what the store remembers of the last scan and the last spec."""
     mark = from_json(reader.meta(SCAN_MARK) or "null")
-    stamp = _stamp(job, source)
+    stamp = stamp_of(job, source)
     before = _spec_before(job, reader, mark)
     if before is None and mark is not None and stamp is not None and mark["stamp"] == stamp:
         if mark["done"] and not reader.has_pending_without_row():
@@ -66,15 +66,21 @@ def scan_of(opened: Opened, reader: Reader, approach: Approach) -> Scan:
     )
 
 
+def scan_is_done(reader: Reader) -> bool:
+    """Whether all of the current selection was taken in."""
+    return bool((from_json(reader.meta(SCAN_MARK) or "null") or {}).get("done"))
+
+
 def surveyable(job: Job, approach: Approach) -> Approach:
     """The same approach, but rendering and from the start, so that all of it can be priced."""
     comparison = approach.comparison or _comparison(job, before=None, keep=False)
     return Approach(approach.selection, comparison)
 
 
-def comparison_with_today(job: Job, reader: Reader) -> Comparison:
+def comparison_with_today(job: Job, reader: Reader | None) -> Comparison:
     """Stored items against today's spec, for `plan` and `try`."""
-    return _comparison(job, before=_spec_before(job, reader, None), keep=False)
+    before = None if reader is None else _spec_before(job, reader, None)
+    return _comparison(job, before=before, keep=False)
 
 
 def _was_keeping(mark: Mapping[str, Any] | None) -> bool:
@@ -86,7 +92,8 @@ def _selection(job: Job, stamp: str | None, *, is_first: bool) -> Selection:
     return Selection(stamp, is_first=is_first, retain_rows=job.retain.items)
 
 
-def _stamp(job: Job, source: Source) -> str | None:
+def stamp_of(job: Job, source: Source) -> str | None:
+    """A cheap identity of source and selection; None where it cannot be told unchanged."""
     stamp = source.stamp()
     if stamp is None:
         return None

@@ -14,7 +14,7 @@ from batchai.engine.progress import FailureWatch, Progress
 from batchai.engine.runner import End, Reason, Runner
 from batchai.engine.worker import Worker
 from batchai.limits import Budget, Gate, Past
-from batchai.operations.changes import Approach, scan_of
+from batchai.operations.changes import Approach, scan_is_done, scan_of
 from batchai.operations.opening import Opened
 from batchai.reports.words import usd
 from batchai.spec import spec_identity
@@ -29,6 +29,7 @@ EXIT_CODES = {
     Reason.STORE: 4,
 }
 STOPPED = 3
+_SHOW_SECONDS = 0.25
 _SIGNALS = {signal.SIGINT: Reason.INTERRUPTED, signal.SIGTERM: Reason.TERMINATED}
 
 
@@ -66,7 +67,6 @@ class Launch:
             progress=progress,
             clock=clock,
         )
-        progress.on_change = lambda now: opened.console.show(now, self._runner.waits_for)
 
     async def work(self, approach: Approach) -> End:
         """Take in what the approach calls for and send what is pending, until all is recorded."""
@@ -97,7 +97,7 @@ class Launch:
         """Write down how the launch ended; returns its exit code."""
         store, now = self._opened.store, self._opened.clock.utcnow()
         counts = store.reader.state_counts(self._opened.step.name)
-        if end.reason is Reason.FINISHED and not counts.get(State.PENDING):
+        if scan_is_done(store.reader) and not counts.get(State.PENDING):
             store.end_run(self.run.id, now=now)
         code = self._exit_code(end, counts)
         store.end_launch(self._id, exit_code=code, reason=end.reason.value, now=now)
@@ -106,8 +106,18 @@ class Launch:
     async def _run(
         self, intake: Intake | None = None, *, only: frozenset[int] | None = None
     ) -> End:
-        with self._signals():
-            return await self._runner.run(self._opened.store.reader, intake, only=only)
+        heartbeat = asyncio.create_task(self._show())
+        try:
+            with self._signals():
+                return await self._runner.run(self._opened.store.reader, intake, only=only)
+        finally:
+            heartbeat.cancel()
+            self._opened.console.show(self._progress, None)
+
+    async def _show(self) -> None:
+        while True:
+            self._opened.console.show(self._progress, self._runner.waits_for)
+            await self._opened.clock.sleep(_SHOW_SECONDS)
 
     @contextmanager
     def _signals(self) -> Iterator[None]:

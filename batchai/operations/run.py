@@ -136,7 +136,7 @@ async def _survey(found: Opened, approach: Approach) -> Survey:
     try:
         surveyor = Surveyor(found.step, reader=reader, clock=found.clock)
         scan = scan_of(found, reader, surveyable(found.job, approach))
-        return await surveyor.survey(scan)
+        return await surveyor.survey(scan, reader)
     finally:
         reader.close()
 

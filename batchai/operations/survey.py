@@ -8,7 +8,7 @@ from decimal import Decimal
 from batchai.clock import Clock
 from batchai.domain import NO_COST, Usage
 from batchai.engine.policy import Shape
-from batchai.engine.scan import SENT, Finding, Scan, ScanChunk
+from batchai.engine.scan import SENT, Finding, Scan, ScanChunk, SeenItems
 from batchai.engine.step import PreparedStep
 from batchai.limits.estimate import BYTES_PER_TOKEN
 from batchai.schemas import output_token_bound
@@ -42,21 +42,25 @@ class Surveyor:
         self._output = self._expected_output(reader)
         self._overhead: int | None = None
 
-    async def survey(self, scan: Scan) -> Survey:
+    async def survey(self, scan: Scan, reader: Reader | None) -> Survey:
         """The sums over a comparing scan; writes nothing. Raises SourceError."""
-        survey = Survey()
+        survey, seen = Survey(), SeenItems()
         chunks = scan.chunks()
         try:
             while (chunk := await asyncio.to_thread(next, chunks, None)) is not None:
-                self._add(survey, chunk)
+                self._add(survey, chunk, seen)
         finally:
             await asyncio.to_thread(chunks.close)
+        if reader is not None:
+            survey.removed = len(await asyncio.to_thread(reader.selected_but, seen.bits))
         return survey
 
-    def _add(self, survey: Survey, chunk: ScanChunk) -> None:
+    def _add(self, survey: Survey, chunk: ScanChunk, seen: SeenItems) -> None:
         survey.bad_rows += len(chunk.bad_rows)
         for finding in chunk.findings:
             survey.changes[finding.change.value] += 1
+            if finding.stored is not None:
+                seen.add(finding.stored.item_id)
             if finding.change in SENT and finding.rendered is not None:
                 self._add_request(survey, finding)
 

@@ -318,6 +318,15 @@ class Reader:
         row = self._all(query, {"limit": limit})[0]
         return int(row[0]), int(row[1]), int(row[2]), int(row[3])
 
+    def mean_latency(self, *, limit: int = 2000) -> float | None:
+        """Seconds that the newest answered attempts took, None before the first."""
+        query = text(
+            "SELECT avg(latency_ms) FROM (SELECT latency_ms FROM attempts "
+            "WHERE outcome = 'succeeded' ORDER BY id DESC LIMIT :limit)"
+        )
+        mean = self._all(query, {"limit": limit})[0][0]
+        return None if mean is None else float(mean) / 1000
+
     def bad_rows(self) -> list[tuple[str, str]]:
         """Places and problems of the input's unusable rows, as the last scan found them."""
         return [(row.place, row.problem) for row in self._all(select(tables.bad_rows))]

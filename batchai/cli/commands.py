@@ -1,0 +1,211 @@
+"""Each command: options in, one operation, text out, exit code back.
+
+Operations are imported by the command that needs them, so that none pays for the others.
+"""
+
+import argparse
+import asyncio
+import json
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+from batchai.cli.console import Terminal, log_to_terminal
+from batchai.errors import SpecError
+from batchai.spec import Overrides, find_job, load_job
+from batchai.spec.models import Job
+
+Command = Callable[[argparse.Namespace], int]
+
+
+def run(options: argparse.Namespace) -> int:
+    """`batchai run`, `batchai resume`."""
+    from batchai.cli.words import run_text
+    from batchai.operations.run import RunOptions, run_job
+
+    job = _job(options)
+    chosen = RunOptions(
+        retry=_outcomes(options.retry),
+        changed=options.changed,
+        fresh=options.fresh,
+        yes=options.yes,
+        overwrite=options.overwrite,
+    )
+    terminal = Terminal(job)
+    try:
+        summary = asyncio.run(run_job(job, chosen, console=terminal))
+    finally:
+        terminal.close()
+    print(run_text(summary, options.job))
+    return summary.exit_code
+
+
+def try_(options: argparse.Namespace) -> int:
+    """`batchai try`."""
+    from batchai.cli.words import trial_text
+    from batchai.operations.trial import try_items
+
+    job = _job(options)
+    terminal = Terminal(job)
+    try:
+        trial = asyncio.run(try_items(job, count=options.n, key=options.key, console=terminal))
+    finally:
+        terminal.close()
+    print(trial_text(trial, options.job, shows_prompts=options.show))
+    return trial.exit_code
+
+
+def plan(options: argparse.Namespace) -> int:
+    """`batchai plan`."""
+    from batchai.cli.words import plan_json, plan_text
+    from batchai.operations.plan import plan as make_plan
+
+    made = asyncio.run(make_plan(_job(options)))
+    print(plan_json(made) if options.json else plan_text(made, options.job))
+    return 0
+
+
+def check(options: argparse.Namespace) -> int:
+    """`batchai check`."""
+    from itertools import islice
+
+    from batchai.operations.check import check as find
+    from batchai.spec import find_mistakes
+
+    path = find_job(options.job)
+    found = find_mistakes(path, overrides=_overrides(options))
+    if not found:
+        job = load_job(path, overrides=_overrides(options))
+        mistakes = find(job, every_item=options.all)
+        found = list(mistakes if options.all else islice(mistakes, 1))
+    if not found:
+        print(f"{path.name}: no mistakes found · next: batchai try {options.job}")
+        return 0
+    for line in found if options.all else found[:1]:
+        print(line, file=sys.stderr)
+    if not options.all and len(found) > 1:
+        print(f"and {len(found) - 1} more: batchai check {options.job} --all", file=sys.stderr)
+    return 2
+
+
+def export(options: argparse.Namespace) -> int:
+    """`batchai export`."""
+    from batchai.operations.export import export as write
+
+    summary = write(_job(options), to=options.to, overwrite=options.overwrite)
+    print(
+        f"Wrote {summary.path} · {summary.rows:,} rows · {summary.succeeded:,} succeeded · "
+        f"{summary.failed:,} failed"
+    )
+    return 0
+
+
+def report(options: argparse.Namespace) -> int:
+    """`batchai report`."""
+    from batchai.operations import report as operation
+
+    if options.job is None:
+        everything = operation.report_all()
+        print(
+            operation.all_to_json(everything) if options.json else operation.all_to_text(everything)
+        )
+        return 0
+    made = operation.report(_job(options))
+    print(operation.to_json(made) if options.json else operation.to_text(made, options.job))
+    return 0
+
+
+def status(options: argparse.Namespace) -> int:
+    """`batchai status`."""
+    from batchai.operations import status as operation
+
+    if options.job is None:
+        everything = operation.status_all()
+        print(
+            operation.all_to_json(everything) if options.json else operation.all_to_text(everything)
+        )
+        return 0
+    made = operation.status(_job(options))
+    print(operation.to_json(made) if options.json else operation.to_text(made, options.job))
+    return 0
+
+
+def show(options: argparse.Namespace) -> int:
+    """`batchai show`."""
+    from batchai.operations import show as operation
+
+    made = operation.show(
+        _job(options),
+        key=options.key,
+        failed=options.failed,
+        unknown=options.unknown,
+        limit=options.n,
+    )
+    print(operation.to_json(made) if options.json else operation.to_text(made, options.job))
+    return 0
+
+
+def init(options: argparse.Namespace) -> int:
+    """`batchai init`."""
+    from batchai.operations import init as operation
+
+    print(operation.to_text(operation.init(options.name, options.data, folder=Path.cwd())))
+    return 0
+
+
+def schema(_options: argparse.Namespace) -> int:
+    """`batchai schema`."""
+    from batchai.spec import editor_schema
+
+    print(json.dumps(editor_schema(), indent=2, ensure_ascii=False))
+    return 0
+
+
+COMMANDS: dict[str, Command] = {
+    "run": run,
+    "resume": run,
+    "try": try_,
+    "plan": plan,
+    "check": check,
+    "export": export,
+    "report": report,
+    "status": status,
+    "show": show,
+    "init": init,
+    "schema": schema,
+}
+
+
+def _job(options: argparse.Namespace) -> Job:
+    path = find_job(options.job)
+    log_to_terminal(path.parent)
+    return load_job(path, overrides=_overrides(options))
+
+
+def _overrides(options: argparse.Namespace) -> Overrides:
+    return Overrides(
+        model=options.model,
+        base_url=options.base_url,
+        settings=tuple(options.set),
+        variables=tuple(options.var),
+        allow_paths=tuple(options.allow_path),
+        limit=options.limit,
+        budget=options.budget,
+    )
+
+
+def _outcomes(text: str | None) -> frozenset[str] | None:
+    """`failed` is all of them, else outcomes by name."""
+    from batchai.domain import Outcome
+
+    if text is None:
+        return None
+    if text == "failed":
+        return frozenset()
+    names = frozenset(name.strip() for name in text.split(","))
+    known = {outcome.value for outcome in Outcome}
+    for name in sorted(names - known):
+        raise SpecError(
+            f"--retry {name}: no such outcome; use failed, or one of {', '.join(sorted(known))}"
+        )
+    return names

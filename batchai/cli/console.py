@@ -1,0 +1,109 @@
+"""The terminal during a launch: a bar on stderr, or plain lines where there is no terminal."""
+
+import logging
+import sys
+import time
+from pathlib import Path
+
+from tqdm import tqdm
+
+from batchai.engine.progress import Progress
+from batchai.reports.words import usd
+from batchai.secrets import RedactingFilter, Redactor, known_keys
+from batchai.spec.models import Job
+
+_LINE_SECONDS = 10.0  # between plain lines
+
+
+class Terminal:
+    """Says, asks and shows on stderr; answers of the program go to stdout."""
+
+    def __init__(self, job: Job) -> None:
+        self._budget = job.budget_usd
+        self._is_terminal = sys.stderr.isatty()
+        self._bar: tqdm[None] | None = None
+        self._last_line = time.monotonic()
+        self._last_text = ""
+
+    def say(self, line: str) -> None:
+        """One line of news, above the bar."""
+        tqdm.write(line, file=sys.stderr)
+
+    def ask(self, question: str) -> bool | None:
+        """Yes or no from a person; None where nobody sits there."""
+        if not (sys.stdin.isatty() and self._is_terminal):
+            return None
+        sys.stderr.write(f"{question} [y/N] ")
+        sys.stderr.flush()
+        return sys.stdin.readline().strip().lower() in {"y", "yes"}
+
+    def show(self, progress: Progress, waits_for: str | None) -> None:
+        """Move the bar, or print a line now and then."""
+        if self._is_terminal:
+            self._move_bar(progress, waits_for)
+        elif time.monotonic() - self._last_line >= _LINE_SECONDS:
+            self._last_line = time.monotonic()
+            self._print_line(progress, waits_for)
+
+    def close(self) -> None:
+        """Leave the bar as it is."""
+        if self._bar is not None:
+            self._bar.close()
+            self._bar = None
+
+    def _move_bar(self, progress: Progress, waits_for: str | None) -> None:
+        if self._bar is None:
+            if not progress.to_send:
+                return
+            self._bar = tqdm(
+                total=progress.to_send,
+                unit="item",
+                file=sys.stderr,
+                dynamic_ncols=True,
+                bar_format="{percentage:3.0f}%|{bar}| {n_fmt}/{total_fmt} "
+                "[{elapsed}<{remaining}, {rate_fmt}{postfix}]",
+            )
+        self._bar.total = max(progress.to_send, progress.settled)
+        self._bar.set_postfix_str(self._words(progress, waits_for), refresh=False)
+        self._bar.update(progress.settled - self._bar.n)
+        self._bar.refresh()
+
+    def _print_line(self, progress: Progress, waits_for: str | None) -> None:
+        words = self._words(progress, waits_for)
+        total = f"{progress.to_send:,}" + ("" if progress.is_counted else " and counting")
+        text = f"{progress.settled:,} of {total}" + (f", {words}" if words else "")
+        if text != self._last_text:
+            self._last_text = text
+            self.say(f"{time.strftime('%H:%M:%S')} {text}")
+
+    def _words(self, progress: Progress, waits_for: str | None) -> str:
+        parts = []
+        if self._budget is not None:
+            parts.append(f"{usd(progress.cost)} of {usd(self._budget)}")
+        elif progress.cost:
+            parts.append(usd(progress.cost))
+        if failed := progress.failed.total():
+            parts.append(f"{failed:,} failed")
+        if progress.retries:
+            parts.append(f"{progress.retries:,} retries")
+        if waits_for and waits_for != "slots":
+            parts.append(f"waits for {waits_for}")
+        return ", ".join(parts)
+
+
+class _LogLines(logging.Handler):
+    """Log records as lines above the bar."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        tqdm.write(self.format(record), file=sys.stderr)
+
+
+def log_to_terminal(folder: Path) -> None:
+    """Show what batchai logs, without any key that the environment or `.env` holds."""
+    handler = _LogLines()
+    handler.setFormatter(logging.Formatter("%(message)s"))
+    handler.addFilter(RedactingFilter(Redactor(known_keys(folder))))
+    logger = logging.getLogger("batchai")
+    logger.handlers[:] = [handler]
+    logger.setLevel(logging.INFO)
+    logger.propagate = False

@@ -1,0 +1,244 @@
+"""What can be typed: commands, options, and their help with examples."""
+
+import argparse
+from pathlib import Path
+from typing import TypeAlias
+
+from batchai import __version__
+
+_Commands: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"
+
+_EPILOG = """\
+A first minute, without any account:
+  batchai run jobs/quickstart.yaml        (fetches a small local model once)
+
+A job of your own:
+  batchai init feedback data/feedback.csv   write feedback.yaml from a data file
+  batchai try feedback                      send three items, look at the answers
+  batchai run feedback --budget 2           run all; Ctrl-C and the same again goes on
+  batchai report feedback                   what came out and what it cost
+
+JOB is the path of a job file, or a name found here or in jobs/.
+Exit codes: 0 finished · 1 finished with failed items · 2 wrong job or usage, nothing spent ·
+3 stopped, resumable · 4 disk or store · 5 another run holds the job · 130/143 interrupted, resumable
+"""
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """The parser of the whole command line."""
+    parser = argparse.ArgumentParser(
+        prog="batchai",
+        description="Resumable batch processing for LLM APIs: a YAML job in, one valid result an item out.",
+        epilog=_EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--version", action="version", version=f"batchai {__version__}")
+    commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
+    _add_daily(commands)
+    _add_weekly(commands)
+    _add_rare(commands)
+    return parser
+
+
+def _add_daily(commands: _Commands) -> None:
+    init = _command(
+        commands,
+        "init",
+        "write a commented job file, inferred from a data file if one is given",
+        "batchai init feedback data/feedback.csv",
+        "batchai init summaries data/articles.jsonl --template summarise",
+    )
+    init.add_argument("name", nargs="?", help="name of the job (default: the data file's)")
+    init.add_argument("data", nargs="?", type=Path, help="a data file or a folder of documents")
+    init.add_argument(
+        "--template", choices=["classify", "summarise", "extract", "documents"], default=None
+    )
+    init.add_argument("--force", action="store_true", help="replace a job file that is there")
+    trial = _job_command(
+        commands,
+        "try",
+        "send a few items, show answers and cost; the results count",
+        "batchai try feedback",
+        "batchai try feedback --key 1017 --show",
+    )
+    trial.add_argument("-n", type=_number, default=3, help="how many items (default 3)")
+    trial.add_argument("--key", help="the item of this key instead")
+    trial.add_argument("--show", action="store_true", help="show the prompts as they were sent")
+    _add_run(commands)
+    status = _job_command(
+        commands,
+        "status",
+        "progress, rate, spent, time to go, last failures; without JOB a line a job",
+        "batchai status feedback",
+        is_optional=True,
+    )
+    _json(status)
+    show = _job_command(
+        commands,
+        "show",
+        "items with prompt, answer, attempts and cost",
+        "batchai show feedback 1017",
+        "batchai show feedback --failed",
+        "batchai show feedback invalid",
+    )
+    show.add_argument("key", nargs="?", help="an item's key, or a kind of failure such as invalid")
+    show.add_argument("--failed", action="store_true", help="the failed items")
+    show.add_argument(
+        "--unknown", action="store_true", help="items whose attempt was never recorded"
+    )
+    show.add_argument("-n", type=_number, default=20, help="how many at most (default 20)")
+    _json(show)
+    report = _job_command(
+        commands,
+        "report",
+        "what came out and what it cost; without JOB a line a job",
+        "batchai report feedback",
+        "batchai report feedback --json",
+        is_optional=True,
+    )
+    _json(report)
+    export = _job_command(
+        commands,
+        "export",
+        "write the result file now, whole or not at all; also while a run goes on",
+        "batchai export feedback --to feedback.xlsx",
+    )
+    export.add_argument("--to", type=Path, help="another file; its suffix names the format")
+    export.add_argument(
+        "--overwrite", action="store_true", help="also a file that is not batchai's"
+    )
+
+
+def _add_run(commands: _Commands) -> None:
+    for name, words in (
+        ("run", "run the job; goes on with what is unfinished"),
+        ("resume", "the same as run, for a run that was interrupted"),
+    ):
+        run = _job_command(
+            commands,
+            name,
+            words,
+            f"batchai {name} feedback --budget 2",
+            f"batchai {name} feedback --retry failed",
+            f"batchai {name} feedback --changed rerun",
+            f"batchai {name} jobs/quickstart.yaml --limit all",
+        )
+        run.add_argument(
+            "--retry", metavar="failed|KIND,…", help="try failed items again, all or by outcome"
+        )
+        run.add_argument(
+            "--changed",
+            choices=["rerun", "keep"],
+            help="what to do with results of before the prompt, model or schema changed",
+        )
+        run.add_argument(
+            "--fresh", action="store_true", help="start from nothing (the old store is kept)"
+        )
+        run.add_argument("--yes", action="store_true", help="spend without a budget, do not ask")
+        run.add_argument(
+            "--overwrite", action="store_true", help="replace a result file of another hand"
+        )
+
+
+def _add_weekly(commands: _Commands) -> None:
+    plan = _job_command(
+        commands,
+        "plan",
+        "what a run would do now: new, changed, reused, tokens, price, time; spends nothing",
+        "batchai plan feedback",
+        "batchai plan feedback --model openai/gpt-5.4-mini",
+    )
+    _json(plan)
+
+
+def _add_rare(commands: _Commands) -> None:
+    check = _job_command(
+        commands,
+        "check",
+        "find mistakes without sending anything",
+        "batchai check feedback --all",
+    )
+    check.add_argument(
+        "--all", action="store_true", help="tell every mistake and render every item"
+    )
+    doctor = _command(
+        commands,
+        "doctor",
+        "what is found here: keys (never shown), packages, jobs",
+        "batchai doctor",
+    )
+    _json(doctor)
+    models = _command(
+        commands, "models", "models with prices and end dates", "batchai models haiku"
+    )
+    models.add_argument("pattern", nargs="?", default="", help="part of a name")
+    _json(models)
+    _command(
+        commands,
+        "schema",
+        "the JSON Schema of job files, for editors",
+        "batchai schema > job.schema.json",
+    )
+    backup = _job_command(
+        commands,
+        "backup",
+        "copy the job's store, consistent even while a run writes",
+        "batchai backup feedback --to backups/feedback.db",
+    )
+    backup.add_argument("--to", type=Path, help="the copy (default: a dated name beside the store)")
+    backup.add_argument("--overwrite", action="store_true", help="replace a copy that is there")
+
+
+def _command(commands: _Commands, name: str, words: str, *examples: str) -> argparse.ArgumentParser:
+    return commands.add_parser(
+        name,
+        help=words,
+        description=words[0].upper() + words[1:] + ".",
+        epilog="Examples:\n" + "\n".join(f"  {example}" for example in examples),
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+
+
+def _job_command(
+    commands: _Commands, name: str, words: str, *examples: str, is_optional: bool = False
+) -> argparse.ArgumentParser:
+    command = _command(commands, name, words, *examples)
+    command.add_argument(
+        "job",
+        metavar="JOB",
+        nargs="?" if is_optional else None,
+        help="a job file, or a name found here or in jobs/",
+    )
+    changes = command.add_argument_group("change the job for this command")
+    changes.add_argument("--model", metavar="PROVIDER/NAME")
+    changes.add_argument("--base-url", metavar="URL", help="another server that speaks the same")
+    changes.add_argument("--limit", metavar="N|all", help="the first N items of the input")
+    changes.add_argument("--budget", metavar="USD", help="the most that the run may spend")
+    changes.add_argument("--var", metavar="NAME=VALUE", action="append", default=[])
+    changes.add_argument(
+        "--set",
+        metavar="FIELD=VALUE",
+        action="append",
+        default=[],
+        help="such as limits.concurrency=8",
+    )
+    changes.add_argument(
+        "--allow-path",
+        metavar="DIR",
+        action="append",
+        type=Path,
+        default=[],
+        help="paths may lie here too",
+    )
+    return command
+
+
+def _json(command: argparse.ArgumentParser) -> None:
+    command.add_argument("--json", action="store_true", help="print JSON of a stable shape")
+
+
+def _number(text: str) -> int:
+    number = int(text)
+    if number < 1:
+        raise argparse.ArgumentTypeError("must be 1 or more")
+    return number

@@ -1,0 +1,234 @@
+"""What the commands print about a launch, a trial and a plan."""
+
+import json
+from pathlib import Path
+
+from batchai.domain import State
+from batchai.engine.runner import Reason
+from batchai.engine.scan import Change
+from batchai.operations.plan import Plan
+from batchai.operations.run import RunSummary
+from batchai.operations.trial import Trial, TriedItem
+from batchai.reports.words import counted, printable, share, span, usd
+
+_STOPPED = {
+    Reason.INTERRUPTED: "Interrupted; everything that was answered is saved.",
+    Reason.TERMINATED: "Terminated; everything that was answered is saved.",
+    Reason.BUDGET: "Stopped: the budget is used up.",
+    Reason.QUOTA: "Stopped: the account has no credit left, or its spend limit is reached.",
+    Reason.AUTH: "Stopped: the provider refused the key.",
+    Reason.UNKNOWN_MODEL: "Stopped: the provider does not serve this model at this address.",
+    Reason.OUTAGE: "Stopped: the provider did not serve for too long (limits.max_wait).",
+    Reason.STOP_IF: "Stopped: too many items failed (stop_if).",
+    Reason.SOURCE: "Stopped: the input cannot be read further.",
+    Reason.STORE: "Stopped: the store cannot be written.",
+}
+
+
+def run_text(summary: RunSummary, name: str) -> str:
+    """How a launch ended, where the results are, what to type next. name: JOB as the user typed it."""
+    lines = []
+    if summary.end.reason is not Reason.FINISHED:
+        lines.append(_STOPPED[summary.end.reason])
+        if summary.end.detail:
+            lines.append(f"  {printable(summary.end.detail)}")
+    lines.append(_counts(summary))
+    lines.append(_effort(summary))
+    changes = _changes(summary)
+    if changes:
+        lines.append(changes)
+    if summary.bad_rows:
+        place, problem = summary.bad_rows[0]
+        lines.append(
+            f"{counted(len(summary.bad_rows), 'bad row')} skipped, such as {place}: {problem}"
+        )
+    for found in summary.agreements:
+        if found.compared:
+            lines.append(
+                f"{found.field} agrees with {found.column}: {found.agreed:,} of {found.compared:,} "
+                f"({share(found.agreed, found.compared)})"
+            )
+    if summary.export is not None:
+        lines.append(
+            f"Results: {_shown(summary.export.path)} ({counted(summary.export.rows, 'row')})"
+        )
+    if summary.export_problem:
+        lines.append(f"No result file: {summary.export_problem}")
+    lines.append(f"Next: {_next_step(summary, name)}")
+    return "\n".join(lines)
+
+
+def trial_text(trial: Trial, name: str, *, shows_prompts: bool) -> str:
+    """The items with their answers, what they cost, and what all of them would."""
+    lines: list[str] = []
+    for item in trial.tried:
+        lines += _tried_lines(item, shows_prompts=shows_prompts)
+    if trial.end.reason is not Reason.FINISHED:
+        lines += [_STOPPED[trial.end.reason], f"  {printable(trial.end.detail)}"]
+    valid = sum(item.row.state is State.SUCCEEDED for item in trial.tried)
+    line = f"{valid} of {len(trial.tried)} valid, kept"
+    sent = [item for item in trial.tried if item.is_new]
+    if not trial.is_free:
+        line += f" · {usd(trial.cost)}"
+        if sent:
+            line += (
+                f" · all {counted(trial.items_in_input, 'item')} about "
+                f"{usd(trial.cost / len(sent) * trial.items_in_input)}"
+            )
+    lines.append(line)
+    follow = f"batchai run {name}" if valid else f"batchai show {name} --failed"
+    lines.append(f"Next: {follow}")
+    return "\n".join(lines)
+
+
+def plan_text(plan: Plan, name: str) -> str:
+    """What a run would do: counts by change with their price, tokens, duration."""
+    survey = plan.survey
+    rows = []
+    for change, words in _PLAN_WORDS.items():
+        number = survey.changes[change.value]
+        if number:
+            cost = survey.cost_by_change.get(change.value)
+            price = "" if cost is None or plan.is_free else usd(cost)
+            rows.append(f"  {words:<34} {number:>12,}  {price:>10}")
+    if survey.removed:
+        rows.append(f"  {'left the input, stay in the store':<34} {survey.removed:>12,}")
+    if plan.failed:
+        rows.append(f"  {'failed (of these; run --retry failed)':<34} {plan.failed:>9,}")
+    if survey.bad_rows:
+        rows.append(f"  {'bad rows':<34} {survey.bad_rows:>12,}")
+    basis = (
+        "this job's own history" if plan.has_history else "sizes alone; `batchai try` sharpens it"
+    )
+    lines = [
+        f"A run would send {counted(survey.to_send, 'item')}:",
+        *rows,
+        f"Tokens: about {survey.input_tokens:,} in, {survey.output_tokens:,} out (from {basis})",
+    ]
+    if plan.is_free:
+        lines.append("Price:  none")
+    else:
+        lines.append(f"Price:  about {usd(survey.cost)}, at most {usd(survey.worst)}")
+    if survey.to_send:
+        lines.append(f"Time:   about {span(plan.seconds)} at the job's limits")
+    budget = plan.job.budget_usd
+    if budget is not None and survey.cost > budget:
+        lines.append(f"The budget of {usd(budget)} would not be enough.")
+    lines.append(f"Next: batchai run {name}")
+    return "\n".join(lines)
+
+
+_PLAN_WORDS = {
+    Change.NEW: "new",
+    Change.PENDING: "not done yet",
+    Change.EDITED: "row edited, sent again",
+    Change.CHANGED: "spec changed, needs --changed",
+    Change.REVALIDATED: "fit the changed schema, reused",
+    Change.KEPT: "kept",
+    Change.SAME: "done, reused",
+}
+
+
+def _counts(summary: RunSummary) -> str:
+    counts = summary.counts
+    parts = [f"{counts.get(State.SUCCEEDED, 0):,} succeeded"]
+    parts += [f"{number:,} {kind}" for kind, number in summary.failures.items()]
+    if pending := counts.get(State.PENDING, 0):
+        parts.append(f"{pending:,} to do")
+    if before := summary.progress.settled_before:
+        parts.append(f"{before:,} of them done before, nothing sent twice")
+    return " · ".join(parts)
+
+
+def _effort(summary: RunSummary) -> str:
+    progress = summary.progress
+    cost = "no cost"
+    if summary.run.cost or summary.run.unconfirmed or summary.job.budget_usd is not None:
+        cost = f"{usd(summary.run.cost)} in this run"
+        if summary.job.budget_usd is not None:
+            cost = f"{usd(summary.run.cost)} of {usd(summary.job.budget_usd)}"
+        if summary.run.unconfirmed:
+            cost += f", {usd(summary.run.unconfirmed)} unconfirmed"
+    rate = progress.settled / summary.seconds if summary.seconds else 0.0
+    return (
+        f"{counted(progress.attempts, 'request')}, {progress.retries:,} of them retries · "
+        f"{progress.input_tokens:,} tokens in, {progress.output_tokens:,} out · {cost} · "
+        f"{span(summary.seconds)}, {rate:,.1f} items/s"
+    )
+
+
+def _changes(summary: RunSummary) -> str:
+    changes = summary.progress.changes
+    words = {
+        "edited": "edited and sent again",
+        "changed": "of the old spec sent again",
+        "kept": "of the old spec kept",
+        "revalidated": "kept, since their answers fit the new schema",
+        "removed": "left the input (the store keeps them)",
+    }
+    parts = [f"{changes[kind]:,} {text}" for kind, text in words.items() if changes[kind]]
+    if parts and changes["new"]:
+        parts.insert(0, f"{changes['new']:,} new")
+    return "Changes: " + ", ".join(parts) if parts else ""
+
+
+def _next_step(summary: RunSummary, name: str) -> str:
+    if summary.end.reason is Reason.BUDGET:
+        return f"batchai run {name} --budget AMOUNT"
+    if summary.end.reason is Reason.STOP_IF:
+        return f"batchai show {name} --failed"
+    if summary.end.reason is not Reason.FINISHED or summary.counts.get(State.PENDING):
+        return f"batchai run {name}   (goes on where it stopped)"
+    if summary.failures:
+        return f"batchai show {name} --failed   or   batchai run {name} --retry failed"
+    if summary.job.input.limit is not None:
+        return f"batchai run {name} --limit all   (the rest; nothing is sent twice)"
+    return f"batchai report {name}"
+
+
+def _tried_lines(item: TriedItem, *, shows_prompts: bool) -> list[str]:
+    row = item.row
+    head = f"── {printable(row.key)} "
+    if not item.is_new:
+        head += "(done before, not sent again) "
+    lines = [head + "─" * max(3, 60 - len(head))]
+    if shows_prompts and item.rendered is not None:
+        if item.rendered.system:
+            lines.append(f"[system] {printable(item.rendered.system)}")
+        lines += [f"[{turn.role}] {printable(turn.content)}" for turn in item.rendered.messages]
+    if row.state is State.SUCCEEDED:
+        lines.append(_result_line(row.result))
+    else:
+        lines.append(f"{row.state}: {printable(row.error)}" if row.error else str(row.state))
+    return lines
+
+
+def _result_line(result: object) -> str:
+    if isinstance(result, dict):
+        return "\n".join(f"  {printable(str(k))}: {printable(str(v))}" for k, v in result.items())
+    return printable(str(result))
+
+
+def plan_json(plan: Plan) -> str:
+    """The plan as JSON; money as strings, USD."""
+    survey = plan.survey
+    value = {
+        "schema_version": 1,
+        "job": plan.job.name,
+        "to_send": survey.to_send,
+        "changes": dict(survey.changes),
+        "removed": survey.removed,
+        "bad_rows": survey.bad_rows,
+        "failed": plan.failed,
+        "tokens": {"input": survey.input_tokens, "output": survey.output_tokens},
+        "cost_usd": str(survey.cost),
+        "worst_cost_usd": str(survey.worst),
+        "seconds": round(plan.seconds, 1),
+        "from_history": plan.has_history,
+    }
+    return json.dumps(value, indent=2)
+
+
+def _shown(path: Path) -> str:
+    here = Path.cwd()
+    return str(path.relative_to(here)) if path.is_relative_to(here) else str(path)
