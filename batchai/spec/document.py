@@ -16,6 +16,11 @@ from batchai.secrets import looks_like_key
 
 MAX_BYTES = 1024 * 1024
 MAX_DEPTH = 50
+MAX_SHOWN_CHARS = 40
+KEY_REMEDY = (
+    "a key does not belong in a job file: put it in the environment or in .env beside the job, "
+    "and name its variable in model.api_key_env"
+)
 _LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 _Mark = Any  # the two parsers have marks of different types
 
@@ -93,11 +98,12 @@ def shown(node: Node) -> str:
             return "nothing"
     if looks_like_key(node.text):
         return "a secret"
-    return '"' + printable(node.text if len(node.text) <= 40 else node.text[:39] + "…") + '"'
+    return f'"{printable(node.text)}"'
 
 
 def printable(text: str) -> str:
-    """Text of a file made safe for a one-line message on a terminal."""
+    """Text of a file made safe for a one-line message on a terminal, cut short."""
+    text = text if len(text) <= MAX_SHOWN_CHARS else text[: MAX_SHOWN_CHARS - 1] + "…"
     return "".join(letter if letter.isprintable() else "·" for letter in text)
 
 
@@ -167,7 +173,7 @@ class _Builder:
             getattr(error, "problem", None) or getattr(error, "reason", None) or "syntax error"
         )
         remedy = " (put quotes around a text that holds `: `, `#` or `{{`, and indent with spaces)"
-        return SpecError(f"{place}: is not YAML: {printable(str(problem))}{remedy}")
+        return SpecError(f"{place}: is not YAML: {problem}{remedy}")
 
     def _node(
         self, event: yaml.Event, events: Iterator[yaml.Event], place: Place, depth: int
@@ -211,6 +217,8 @@ class _Builder:
         if event.style in (None, "") and event.value in ("", "<<"):
             what = "merges (`<<`) are not allowed" if event.value else "a field name is missing"
             raise self._refused(event, what, place)
+        if looks_like_key(event.value):
+            raise self._refused(event, KEY_REMEDY, place)
         return str(event.value)
 
     def _check(self, event: yaml.Event, depth: int) -> None:

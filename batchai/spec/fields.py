@@ -5,11 +5,11 @@ from typing import Any
 
 from batchai.spec.addresses import BaseUrl, SqlUrl, key_problem
 from batchai.spec.amounts import Duration, Money, Share, ShareOrNumber
-from batchai.spec.document import Table, wrong
+from batchai.spec.document import KEY_REMEDY, Table, wrong
 from batchai.spec.kinds import Anything, Choice, Encoding, Flag, NotYet, Number, Text, Whole
 from batchai.spec.paths import FilePath, InputPath
 from batchai.spec.policies import ON_INVALID, ON_REFUSED, ON_TRUNCATED
-from batchai.spec.sections import KEY_REMEDY, Field, ListOf, MapOf, Or, Section, is_key_field
+from batchai.spec.sections import Field, ListOf, MapOf, Or, Section, is_key_field
 from batchai.spec.shorthand import SchemaKind
 from batchai.spec.texts import Expression, FileText, PromptKind
 
@@ -116,7 +116,7 @@ MODEL = Section(
         "api_key_env": Field(
             Text(
                 "the name of an environment variable such as MY_SERVER_KEY, or none",
-                r"[A-Za-z_][A-Za-z0-9_]*",
+                r"[A-Z_][A-Z0-9_]{0,63}|none",
                 is_shown=False,
             ),
             "The variable that holds the key; none for a server without keys.",

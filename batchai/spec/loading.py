@@ -10,14 +10,13 @@ from typing import Any
 from batchai.errors import SpecError
 from batchai.secrets import looks_like_key
 from batchai.spec.assembly import Draft, assemble, check_together
-from batchai.spec.document import Listing, Node, Scalar, Table, read_document
+from batchai.spec.document import KEY_REMEDY, Listing, Node, Scalar, Table, read_document
 from batchai.spec.fields import JOB
 from batchai.spec.kinds import Reader
 from batchai.spec.models import Job
 from batchai.spec.overrides import NO_OVERRIDES, Overrides, with_overrides
 from batchai.spec.project import PROJECT_FILE, Project, find_project, merged, read_project
 from batchai.spec.scalars import json_value
-from batchai.spec.sections import KEY_REMEDY
 
 
 def load_job(path: Path, *, overrides: Overrides = NO_OVERRIDES) -> Job:

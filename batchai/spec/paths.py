@@ -13,7 +13,7 @@ from batchai.spec.kinds import JsonSchema, Reader
 from batchai.spec.scalars import text_value
 from batchai.templates import compile_template
 
-_VARIABLE = re.compile(r"\$\{([^}]*)\}?")
+_VARIABLE = re.compile(r"\$\{([^}]*)(?:\}|$)")
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _WILD = re.compile(r"[*?\[]")
 
@@ -59,6 +59,8 @@ def filled(node: Node, reader: Reader, *, secret_variables: bool = False) -> str
         raise wrong(node, "must be a path or address, not empty")
 
     def value(match: re.Match[str]) -> str:
+        if not match[0].endswith("}"):
+            raise wrong(node, "${ is not closed: write ${NAME}")
         return _variable(node, match[1], reader.environ, secret_variables=secret_variables)
 
     return _VARIABLE.sub(value, text)

@@ -7,13 +7,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from batchai.errors import SpecError
-from batchai.spec.document import Listing, Node, Scalar, Table, printable, shown, wrong
+from batchai.spec.document import KEY_REMEDY, Listing, Node, Scalar, Table, printable, shown, wrong
 from batchai.spec.kinds import JsonSchema, Kind, Reader
-
-KEY_REMEDY = (
-    "a key does not belong in a job file: put it in the environment or in .env beside the job, "
-    "and name its variable in model.api_key_env"
-)
 
 
 @dataclass(frozen=True, slots=True)
