@@ -64,7 +64,10 @@ def _write_separated(
         writer.writerow([clean_text(name) for name in plan.columns])
         guarded = plan.written_by_model
         for row in rows:
-            cells = [_cell(value) for value in plan.cells(row)]
+            cells = [
+                value if type(value) is str and value.isascii() else _cell(value)
+                for value in plan.cells(row)
+            ]
             for index in guarded:
                 cells[index] = _harmless(cells[index])
             writer.writerow(cells)
