@@ -1,0 +1,112 @@
+"""The sample jobs and data: jobs check clean on their own and the local model, data is sound."""
+
+import csv
+import re
+from collections import Counter
+from datetime import date
+from itertools import combinations
+from pathlib import Path
+
+import pytest
+
+import batchai
+from batchai.operations.check import check
+from batchai.spec import Overrides, load_job
+
+ROOT = Path(batchai.__file__).parents[1]
+JOBS = sorted((ROOT / "jobs").glob("*.yaml"))
+KINDS = ("general", "financial", "technical", "custom")
+LOCAL = "local/smollm2-135m"
+
+
+def rows_of(name: str) -> list[dict[str, str]]:
+    with (ROOT / "data" / name).open(encoding="utf-8", newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def words_of(text: str) -> set[str]:
+    return set(re.findall(r"\w+", text.lower()))
+
+
+@pytest.fixture
+def input_given(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> tuple[str, ...]:
+    """Settings that stand in for what is fetched: a file with the columns of the real one."""
+    monkeypatch.chdir(ROOT)
+    sample = tmp_path / "amazon_reviews.csv"
+    sample.write_text("review_id,score,text,gold_sentiment\n1_1,2.5,works well.,positive\n")
+    return (f"input.path={sample}",)
+
+
+@pytest.mark.parametrize("model", [None, LOCAL], ids=["own model", "local model"])
+@pytest.mark.parametrize("path", JOBS, ids=[path.stem for path in JOBS])
+def test_every_job_renders_all_its_items(
+    path: Path, model: str | None, input_given: tuple[str, ...], tmp_path: Path
+) -> None:
+    settings = input_given if path.stem == "reviews" else ()
+    job = load_job(
+        path, overrides=Overrides(model=model, settings=settings, allow_paths=(tmp_path,))
+    )
+    assert list(check(job, every_item=True)) == []
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_documents_are_asked_what_their_kind_asks(
+    kind: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(ROOT)
+    job = load_job(ROOT / "jobs/documents.yaml", overrides=Overrides(variables=(f"kind={kind}",)))
+    [step] = job.steps
+    assert list(check(job, every_item=True)) == []
+    assert step.json_schema is not None
+    assert step.prompt.user is not None
+    fields = step.json_schema["required"]
+    assert kind == "custom" or all(f"{field}:" in step.prompt.user for field in fields)
+
+
+def test_feedback_is_sound() -> None:
+    rows = rows_of("feedback.csv")
+    labels = Counter(row["gold_sentiment"] for row in rows)
+    assert len(rows) >= 240
+    assert len({row["feedback_id"] for row in rows}) == len(rows)
+    assert labels.keys() == {"positive", "negative"}
+    assert min(labels.values()) > 0.4 * len(rows)
+    assert [row["date"] for row in rows] == sorted(row["date"] for row in rows)
+    assert all(date.fromisoformat(row["date"]) and row["text"].strip() for row in rows)
+
+
+def test_no_two_pieces_of_feedback_are_nearly_the_same() -> None:
+    texts = [row["text"] for row in rows_of("feedback.csv")]
+    bags = [words_of(text) for text in texts]
+    close = [
+        (texts[i], texts[j])
+        for i, j in combinations(range(len(texts)), 2)
+        if len(bags[i] & bags[j]) > 0.6 * len(bags[i] | bags[j])
+    ]
+    assert close == []
+
+
+def test_feedback_has_what_real_files_have() -> None:
+    texts = [row["text"] for row in rows_of("feedback.csv")]
+    for mark in (",", '"', "\n", "é", "🎉"):
+        assert any(mark in text for text in texts), mark
+    assert min(map(len, texts)) < 20
+    assert max(map(len, texts)) > 400
+
+
+def test_customers_are_sound_and_their_segment_follows_the_rule() -> None:
+    rows = rows_of("customers.csv")
+    assert len(rows) >= 60
+    assert len({row["customer_id"] for row in rows}) == len(rows)
+    assert all(row["email"].endswith("@example.com") for row in rows)
+    for row in rows:
+        spend = float(row["monthly_spend"])
+        rule = "high_value" if spend > 1000 else "mid_market" if spend >= 200 else "small_business"
+        assert row["gold_segment"] == rule, row
+
+
+def test_documents_have_the_promised_length() -> None:
+    files = [*(ROOT / "data/documents").glob("*.md"), *(ROOT / "data/documents").glob("*.txt")]
+    lengths = [len(path.read_text(encoding="utf-8").split()) for path in files]
+    assert 9 <= len(files) <= 12
+    assert min(lengths) >= 200
+    assert max(lengths) <= 700
