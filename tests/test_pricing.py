@@ -46,6 +46,7 @@ MODELS = [
     "openai/o3",
     "deepseek/deepseek-v4-flash",
     "perplexity/sonar-pro",
+    "perplexity/sonar-deep-research",
     "mistral/mistral-small-latest",
     "openrouter/google/gemini-3.8-flash",
 ]
@@ -144,6 +145,12 @@ def test_a_service_tier_asked_for_is_priced(name: str, body: dict[str, Any]) -> 
 def test_a_context_without_a_known_price_is_refused_with_the_remedy(body: dict[str, Any]) -> None:
     with pytest.raises(PricingError, match=r"claude-haiku-4-5: no price .* model\.price"):
         price_for(model("anthropic/claude-haiku-4-5", extra_body=body))
+
+
+def test_a_service_tier_of_another_provider_is_not_assumed_of_one_that_borrows_its_prices() -> None:
+    assert price_for(model("azure/gpt-4.1")).model == "azure/gpt-4.1"
+    with pytest.raises(PricingError, match="no price is known for service_tier: priority"):
+        price_for(model("azure/gpt-4.1", extra_body={"service_tier": "priority"}))
 
 
 @pytest.mark.parametrize(

@@ -51,9 +51,7 @@ class Budget:
     def may_fit_later(self, worst_cost: Decimal) -> bool:
         """Whether settlements of what is reserved now could make room for `worst_cost`."""
         limit = self._limit
-        if limit is None:
-            return True
-        return bool(self.reserved) and self.spent + self.unconfirmed + worst_cost <= limit
+        return limit is None or self.spent + self.unconfirmed + worst_cost <= limit
 
     def reserve(self, worst_cost: Decimal) -> None:
         """Set aside what `fits` has just allowed."""

@@ -27,9 +27,9 @@ def test_a_settlement_gives_back_what_was_not_spent() -> None:
 
 def test_only_what_is_in_flight_can_make_room_later() -> None:
     budget = Budget(10 * CENT, spent=5 * CENT)
-    assert not budget.may_fit_later(6 * CENT)  # nothing in flight
-
     budget.reserve(3 * CENT)
+
+    assert not budget.fits(5 * CENT)
     assert budget.may_fit_later(5 * CENT)  # if the reservation comes to nothing
     assert not budget.may_fit_later(6 * CENT)  # not even then
 

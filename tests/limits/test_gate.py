@@ -375,7 +375,11 @@ def test_settle_and_release_count_once() -> None:
 
         assert (budget.spent, budget.unconfirmed, budget.reserved) == (CENT / 2, CENT / 4, NO_COST)
         assert gate.in_flight == 0
-        (await gate.acquire(Ask(80, 0))).release()  # 20 tokens are in the window, not 17
+        waiter = asyncio.create_task(gate.acquire(Ask(81, 0)))
+        await settle_down()
+        assert gate.waiting_for == "tokens per minute"  # it holds 20 tokens, not 17
+        waiter.cancel()
+        (await gate.acquire(Ask(80, 0))).release()
 
     run_virtual(main())
 
@@ -436,6 +440,20 @@ def test_without_limits_acquisition_is_only_slots_and_they_ramp_up() -> None:
         return levels
 
     assert run_virtual(main()) == [4, 8, 16, 16, 16]
+
+
+def test_a_success_alone_makes_room_for_the_head() -> None:
+    async def main() -> None:
+        gate = Gate(Limits(concurrency=5), clock=VirtualClock())
+        for _ in range(4):
+            await gate.acquire(SMALL)
+        waiter = asyncio.create_task(gate.acquire(SMALL))
+        await settle_down()
+        assert gate.waiting_for == "slots"
+        gate.succeeded()
+        await waiter
+
+    run_virtual(main())
 
 
 def test_adaptive_slots_follow_the_signals_given_to_the_gate() -> None:
