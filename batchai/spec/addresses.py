@@ -91,13 +91,14 @@ def key_problem(provider: str, base_url: str, api_key_env: str | None) -> str:
     """Why this key must not go to this address, with the remedy; empty where it may."""
     host = host_of(base_url)
     own = _OWN_HOSTS.get(provider, "")
-    if is_loopback(host) or (own and (host == own or host.endswith("." + own))):
+    if is_loopback(host) or host == own:
         return ""
     if api_key_env is None:
         return (
             f"{host} is not {provider}'s own and needs a key of its own: name its variable, or none"
         )
-    if api_key_env in _USUAL_KEYS:
+    is_regional = bool(own) and host.endswith("." + own)
+    if api_key_env in _USUAL_KEYS and not is_regional:
         return (
             f"{api_key_env} must not be sent to {host}: name the variable of that server's own key"
         )

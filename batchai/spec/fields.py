@@ -9,9 +9,9 @@ from batchai.spec.document import KEY_REMEDY, Table, wrong
 from batchai.spec.kinds import Anything, Choice, Encoding, Flag, NotYet, Number, Text, Whole
 from batchai.spec.paths import FilePath, InputPath
 from batchai.spec.policies import ON_INVALID, ON_REFUSED, ON_TRUNCATED
-from batchai.spec.sections import Field, ListOf, MapOf, Or, Section, is_key_field
+from batchai.spec.sections import Field, ListOf, MapOf, Or, Section, is_key_field, nearest
 from batchai.spec.shorthand import SchemaKind
-from batchai.spec.texts import Expression, FileText, PromptKind
+from batchai.spec.texts import PROMPT, Expression, FileText
 
 JOB_NAME = r"\w[\w.\- ]{0,98}\w|\w"
 FORMATS = ("csv", "tsv", "jsonl", "json", "parquet", "xlsx", "files")
@@ -36,8 +36,16 @@ def _check_model(table: Table, values: Mapping[str, Any]) -> None:
             raise wrong(table, f"extra_body.{name} is set by batchai itself: take it out")
         if is_key_field(name):
             raise wrong(table, f"extra_body.{name}: {KEY_REMEDY}")
-    if "base_url" in values and "name" in values:
-        provider = values["name"].partition("/")[0]
+    if "name" not in values:
+        return
+    provider, _, model = values["name"].partition("/")
+    if provider not in PROVIDERS:
+        server = f"any compatible server is openai/{model} with a base_url"
+        raise wrong(
+            table.entries["name"],
+            f"no provider {provider}; {nearest(provider, PROVIDERS)}; {server}",
+        )
+    if "base_url" in values:
         problem = key_problem(provider, values["base_url"], values.get("api_key_env"))
         if problem:
             raise wrong(table.entries["base_url"], problem + " (model.api_key_env)")
@@ -90,6 +98,7 @@ PRICE = Section(
     }
 )
 
+PROVIDERS = ("anthropic", "openai", "local")  # any compatible server is openai with a base_url
 MODEL_NAME = Text(
     "provider/name, such as anthropic/claude-haiku-4-5 or openai/gpt-5.4-mini",
     r"[a-z][a-z0-9_-]*/[^\s].*",
@@ -190,7 +199,7 @@ JOB = Section(
         "vars": Field(MapOf(Anything()), "Values for {{ vars.x }}; --var x=… overrides."),
         "input": Field(INPUT, "Where the items come from.", is_required=True),
         "model": Field(MODEL, "Which model answers: provider/name, or a map.", is_required=True),
-        "prompt": Field(PromptKind(), "What is sent for each item.", is_required=True),
+        "prompt": Field(PROMPT, "What is sent for each item.", is_required=True),
         "schema": Field(SchemaKind(), "The result's fields; without it the result is plain text."),
         "output": Field(OUTPUT, "Where the results go."),
         "expect": Field(MapOf(Text("a column name")), "Result field: column of known answers."),
@@ -226,11 +235,11 @@ ACCOUNT = Section(
     {"limits": Field(ACCOUNT_LIMITS, "The smaller of these and the job's own counts.")}
 )
 
+ACCOUNTS = Section({name: Field(ACCOUNT, f"Your account at {name}.") for name in PROVIDERS})
+
 PROJECT = Section(
     {
         "defaults": Field(DEFAULTS, "Fields of every job here that does not say otherwise."),
-        "accounts": Field(
-            MapOf(ACCOUNT), "Limits for each provider's account: anthropic, openai …"
-        ),
+        "accounts": Field(ACCOUNTS, "Limits for each provider's account: anthropic, openai …"),
     }
 )

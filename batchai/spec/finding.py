@@ -35,9 +35,9 @@ def find_job(name_or_path: str | Path) -> Path:
     return found[0]
 
 
-def job_files() -> Iterator[Path]:
-    """The YAML files here and in `jobs/`, the project file left out, in order of their names."""
-    for folder in (Path(), Path("jobs")):
+def job_files(base: Path = Path()) -> Iterator[Path]:
+    """The YAML files of `base` and its `jobs/`, the project file left out, in order of names."""
+    for folder in (base, base / "jobs"):
         if not folder.is_dir():
             continue
         for path in sorted(folder.iterdir())[:MAX_FILES]:

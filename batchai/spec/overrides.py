@@ -98,7 +98,7 @@ def _placed(table: Table, path: tuple[str, ...], node: Node, kind: Kind | None) 
     field = kind.fields.get(name) if isinstance(kind, Section) else None
     inner = field.kind if field else None
     before = table.entries.get(name, Table(node.place, {}))
-    if isinstance(inner, Section) and inner.short and isinstance(before, Scalar):
+    if isinstance(inner, Section) and inner.short and inner.is_short(before):
         before = inner.table(before)
     if not isinstance(before, Table):
         before = Table(node.place, {})

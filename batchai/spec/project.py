@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from batchai.spec.document import Node, Scalar, Table, read_document
+from batchai.spec.document import Node, Table, read_document
 from batchai.spec.fields import DEFAULTS, PROJECT
 from batchai.spec.kinds import Kind, Reader
 from batchai.spec.models import Limits
@@ -65,9 +65,7 @@ def merged(job: Table, defaults: Table, kind: Kind) -> Table:
 
 def _merged_entry(name: str, own: Node, given: Node, kind: Kind | None) -> Node:
     if isinstance(kind, Section) and kind.short:
-        own, given = (
-            kind.table(node) if isinstance(node, Scalar) else node for node in (own, given)
-        )
+        own, given = (kind.table(node) if kind.is_short(node) else node for node in (own, given))
     if (
         not isinstance(kind, Section | MapOf)
         or not isinstance(own, Table)

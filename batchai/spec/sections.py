@@ -24,12 +24,14 @@ class Field:
 class Section:
     """A map of known fields, read to a dict of those given.
 
-    short: the field that a plain value stands for (`model: openai/x` is `model: {name: openai/x}`).
+    short: the field that a plain value stands for (`model: openai/x` is `model: {name: openai/x}`),
+    and so does a map for which `is_short` holds.
     check: looks at what was read and raises SpecError where fields contradict each other.
     """
 
     fields: Mapping[str, Field]
     short: str = ""
+    is_short: Callable[[Node], bool] = lambda node: isinstance(node, Scalar)
     check: Callable[[Table, Mapping[str, Any]], None] | None = None
 
     def read(self, node: Node, reader: Reader) -> dict[str, Any]:
@@ -48,10 +50,10 @@ class Section:
 
     def table(self, node: Node) -> Table:
         """The map, also where the short form was written; raises SpecError."""
+        if self.short and self.is_short(node):
+            return Table(node.place, {self.short: node})
         if isinstance(node, Table):
             return node
-        if self.short and isinstance(node, Scalar):
-            return Table(node.place, {self.short: node})
         raise wrong(node, f"must be a map ({', '.join(self.fields)}), not {shown(node)}")
 
     def schema(self) -> JsonSchema:

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from batchai.errors import SpecError, TemplateError
-from batchai.spec.document import Node, Table, read_text, shown, wrong
+from batchai.spec.document import Node, Scalar, Table, read_text, shown, wrong
 from batchai.spec.kinds import Choice, JsonSchema, Reader
 from batchai.spec.paths import FilePath
 from batchai.spec.scalars import text_value
@@ -80,30 +80,16 @@ _TURN = Section(
     }
 )
 
-_PROMPT = Section(
+PROMPT = Section(
     {
         "system": Field(Template(), "Instructions that are the same for every item."),
         "messages": Field(ListOf(_TURN), "Prior turns and few-shot examples, before `user`."),
-        "user": Field(
-            Template(), "What is sent for each item: {{ item.column }} fills in a column."
-        ),
+        "user": Field(Template(), "What is sent for each item: {{ item.column }} is a column."),
     },
     short="user",
+    is_short=lambda node: isinstance(node, Scalar) or is_file_reference(node),
     check=_check_turns,
 )
-
-
-@dataclass(frozen=True, slots=True)
-class PromptKind:
-    """`prompt: text`, `prompt: {file: x.md}` or a map of system, messages and user."""
-
-    def read(self, node: Node, reader: Reader) -> dict[str, Any]:
-        if is_file_reference(node):
-            return {"user": Template().read(node, reader)}
-        return _PROMPT.read(node, reader)
-
-    def schema(self) -> JsonSchema:
-        return {"anyOf": [*_PROMPT.schema()["anyOf"], file_schema()]}
 
 
 def is_file_reference(node: Node) -> bool:

@@ -75,11 +75,16 @@ def test_an_address_of_ones_own_needs_a_key_of_its_own() -> None:
     assert load(model("https://example.com", "none")).steps[0].model.api_key_env == "none"
 
 
-@pytest.mark.parametrize(
-    "host", ["https://api.openai.com/v1", "https://eu.api.openai.com/v1", "http://localhost:1"]
-)
+@pytest.mark.parametrize("host", ["https://api.openai.com/v1", "http://localhost:1"])
 def test_the_usual_key_goes_to_the_provider_and_to_this_machine(host: str) -> None:
     assert load(model(host, None)).steps[0].model.api_key_env is None
+
+
+def test_the_usual_key_goes_to_a_regional_host_where_it_is_named() -> None:
+    host = "https://eu.api.openai.com/v1"
+
+    assert load(model(host, "OPENAI_API_KEY")).steps[0].model.api_key_env == "OPENAI_API_KEY"
+    assert "needs a key of its own" in only_mistake(model(host, None))
 
 
 def test_a_host_that_only_looks_like_the_provider_gets_no_usual_key() -> None:
@@ -138,8 +143,8 @@ def test_a_wrong_database_address_is_told_without_its_password(url: str, mistake
 @pytest.mark.parametrize(
     "field",
     [
-        f"model: {{name: a/b, api_key_env: {ANTHROPIC_KEY}}}",
-        f"model: {{name: a/b, api_key: {ANTHROPIC_KEY}}}",
+        f"model: {{name: openai/b, api_key_env: {ANTHROPIC_KEY}}}",
+        f"model: {{name: openai/b, api_key: {ANTHROPIC_KEY}}}",
         f"vars: {{x: [{ANTHROPIC_KEY}]}}",
         f"prompt: 'Use {ANTHROPIC_KEY} for {{{{ item.text }}}}'",
         f"attempts: {ANTHROPIC_KEY}",
@@ -169,8 +174,8 @@ def test_a_key_on_the_command_line_is_refused_and_never_repeated() -> None:
     "field",
     [
         "api_key: x",
-        "model: {name: a/b, apikey: x}",
-        "model: {name: a/b, extra_body: {api_key: x}}",
+        "model: {name: openai/b, apikey: x}",
+        "model: {name: openai/b, extra_body: {api_key: x}}",
         "password: x",
     ],
 )
@@ -179,7 +184,7 @@ def test_a_field_for_a_key_is_refused_with_the_remedy(field: str) -> None:
 
 
 def test_a_key_variable_is_named_and_its_wrong_value_never_echoed() -> None:
-    told = only_mistake("model: {name: a/b, api_key_env: deadbeef0123}")
+    told = only_mistake("model: {name: openai/b, api_key_env: deadbeef0123}")
 
     assert "must be the name of an environment variable such as MY_SERVER_KEY, or none" in told
     assert "deadbeef" not in told

