@@ -258,7 +258,7 @@ class GateMachine(RuleBasedStateMachine):
 
 
 GateMachine.TestCase.settings = settings(
-    max_examples=120,
+    max_examples=80,
     stateful_step_count=30,
     deadline=None,
     suppress_health_check=[HealthCheck.too_slow],
@@ -272,7 +272,7 @@ TestGate = GateMachine.TestCase
     after=st.lists(st.tuples(delays, asks), max_size=15),
     downtime=delays,
 )
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 def test_no_window_is_above_a_limit_across_a_restart(
     limits: Limits,
     before: list[tuple[float, Ask]],
