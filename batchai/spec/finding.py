@@ -22,7 +22,7 @@ def find_job(name_or_path: str | Path) -> Path:
     with suppress(OSError, ValueError):
         if Path(text).is_file():
             return Path(text)
-    if Path(text).suffix in SUFFIXES or len(Path(text).parts) != 1:
+    if text.endswith(SUFFIXES) or len(Path(text).parts) > 1:
         raise SpecError(f"{printable(text)}: is not there; {_known_jobs(text)}")
     files = list(job_files())
     found = [path for path in files if path.stem == text] or [
