@@ -6,7 +6,17 @@ from typing import Any
 from batchai.spec.addresses import BaseUrl, SqlUrl, key_problem
 from batchai.spec.amounts import Duration, Money, Share, ShareOrNumber
 from batchai.spec.document import KEY_REMEDY, Table, wrong
-from batchai.spec.kinds import Anything, Choice, Encoding, Flag, NotYet, Number, Text, Whole
+from batchai.spec.kinds import (
+    Anything,
+    Choice,
+    Encoding,
+    Flag,
+    NotYet,
+    Number,
+    Text,
+    Version,
+    Whole,
+)
 from batchai.spec.paths import FilePath, InputPath
 from batchai.spec.policies import ON_INVALID, ON_REFUSED, ON_TRUNCATED
 from batchai.spec.sections import Field, ListOf, MapOf, Or, Section, is_key_field, nearest
@@ -191,7 +201,7 @@ RETAIN = Section(
 
 JOB = Section(
     {
-        "version": Field(Choice(("1",)), "Version of the job file."),
+        "version": Field(Version(), "Version of the job file."),
         "name": Field(
             Text("a name of letters, digits, space, . _ and -", JOB_NAME),
             "Default: the file's stem.",

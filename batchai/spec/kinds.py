@@ -175,6 +175,19 @@ class Anything:
 
 
 @dataclass(frozen=True, slots=True)
+class Version:
+    """`version: 1`, the only one so far."""
+
+    def read(self, node: Node, reader: Reader) -> int:  # noqa: ARG002
+        if not is_plain(node, WHOLE) or written(node) != "1":
+            raise wrong(node, f"must be 1, not {shown(node)}: this batchai reads version 1")
+        return 1
+
+    def schema(self) -> JsonSchema:
+        return {"const": 1}
+
+
+@dataclass(frozen=True, slots=True)
 class NotYet:
     """A field that a later version takes; `taken` are the words that are fine already."""
 

@@ -41,6 +41,9 @@ class Missing(StrictUndefined):
         hint = f"; did you mean `{near[0]}`?" if near else ""
         return f"there is no `{self._undefined_name}`{hint}"
 
+    # also within a list or map, where Jinja2 would write the word Undefined
+    __repr__ = StrictUndefined.__str__
+
 
 class Sandbox(ImmutableSandboxedEnvironment):
     """`item.items` is the column named items: in a map only keys count, and no attributes."""
