@@ -7,7 +7,9 @@ taken, so that the file of a downloaded job redirects no request (`*_BASE_URL`, 
 import logging
 import os
 import re
+import stat
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import quote
@@ -207,8 +209,14 @@ def _text_candidates(folder: Path) -> Iterator[Path]:
         folders[:] = sorted(name for name in folders if name not in SKIPPED_FOLDERS)
         for name in sorted(names):
             path = Path(parent, name)
-            if name != ".env" and path.is_file() and not path.is_symlink():
+            if name != ".env" and _is_ordinary(path):
                 yield path
+
+
+def _is_ordinary(path: Path) -> bool:
+    with suppress(OSError):
+        return stat.S_ISREG(path.lstat().st_mode)
+    return False
 
 
 def _start_of(path: Path, max_bytes: int) -> bytes:

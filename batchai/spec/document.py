@@ -17,6 +17,7 @@ from batchai.secrets import looks_like_key
 MAX_BYTES = 1024 * 1024
 MAX_DEPTH = 50
 MAX_SHOWN_CHARS = 40
+MAX_PATH_CHARS = 500
 KEY_REMEDY = (
     "a key does not belong in a job file: put it in the environment or in .env beside the job, "
     "and name its variable in model.api_key_env"
@@ -101,9 +102,9 @@ def shown(node: Node) -> str:
     return f'"{printable(node.text)}"'
 
 
-def printable(text: str) -> str:
-    """Text of a file made safe for a one-line message on a terminal, cut short."""
-    text = text if len(text) <= MAX_SHOWN_CHARS else text[: MAX_SHOWN_CHARS - 1] + "…"
+def printable(text: str, *, limit: int = MAX_SHOWN_CHARS) -> str:
+    """Text of a file made safe for a one-line message on a terminal, cut at `limit` characters."""
+    text = text if len(text) <= limit else text[: limit - 1] + "…"
     return "".join(letter if letter.isprintable() else "·" for letter in text)
 
 

@@ -38,11 +38,10 @@ def find_job(name_or_path: str | Path) -> Path:
 def job_files(base: Path = Path()) -> Iterator[Path]:
     """The YAML files of `base` and its `jobs/`, the project file left out, in order of names."""
     for folder in (base, base / "jobs"):
-        if not folder.is_dir():
-            continue
-        for path in sorted(folder.iterdir())[:MAX_FILES]:
-            if path.suffix in SUFFIXES and path.name != PROJECT_FILE and path.is_file():
-                yield path
+        with suppress(OSError):  # no such folder, or one that may not be looked into
+            for path in sorted(folder.iterdir())[:MAX_FILES]:
+                if path.suffix in SUFFIXES and path.name != PROJECT_FILE and path.is_file():
+                    yield path
 
 
 def _declared(path: Path) -> str | None:

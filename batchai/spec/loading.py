@@ -10,7 +10,16 @@ from typing import Any
 from batchai.errors import SpecError
 from batchai.secrets import looks_like_key
 from batchai.spec.assembly import Draft, assemble, check_together
-from batchai.spec.document import KEY_REMEDY, Listing, Node, Scalar, Table, read_document
+from batchai.spec.document import (
+    KEY_REMEDY,
+    MAX_PATH_CHARS,
+    Listing,
+    Node,
+    Scalar,
+    Table,
+    printable,
+    read_document,
+)
 from batchai.spec.fields import JOB
 from batchai.spec.kinds import Reader
 from batchai.spec.models import Job
@@ -44,9 +53,9 @@ def find_mistakes(path: Path, *, overrides: Overrides = NO_OVERRIDES) -> list[st
 def shown_path(path: Path) -> str:
     """A path as messages name it: relative where it lies below the current directory."""
     absolute = Path(os.path.abspath(path))  # noqa: PTH100 - Path.absolute keeps the `..`
-    return (
-        str(absolute.relative_to(Path.cwd())) if absolute.is_relative_to(Path.cwd()) else str(path)
-    )
+    is_below = absolute.is_relative_to(Path.cwd())
+    shown = absolute.relative_to(Path.cwd()) if is_below else path
+    return printable(str(shown), limit=MAX_PATH_CHARS)
 
 
 def _load(path: Path, overrides: Overrides) -> Job | list[str]:
@@ -72,22 +81,19 @@ def _located(path: Path) -> Path:
         )
     try:
         job = path.parent.resolve() / path.name
+        is_file, is_folder = job.is_file(), job.is_dir()
     except (OSError, RuntimeError, ValueError) as error:
-        raise SpecError(f"{path}: is no usable path: {error}") from error
-    if not job.is_file():
-        what = (
-            "is a folder, not a job file"
-            if job.is_dir()
-            else "is not there: batchai init writes a job"
-        )
-        raise SpecError(f"{shown_path(path)}: {what}")
+        raise SpecError(f"{shown_path(path)}: is no usable path: {error.args[-1]}") from error
+    if not is_file:
+        what = "a folder, not a job file" if is_folder else "not there: batchai init writes a job"
+        raise SpecError(f"{shown_path(path)}: is {what}")
     return job
 
 
 def _roots(folder: Path, overrides: Overrides) -> tuple[Path, ...]:
     for allowed in overrides.allow_paths:
-        if not allowed.is_dir():
-            raise SpecError(f"--allow-path {allowed}: is not a folder")
+        if not os.path.isdir(allowed):  # noqa: PTH112 - false, and no error, for impossible names
+            raise SpecError(f"--allow-path {printable(str(allowed))}: is not a folder")
     return (Path.cwd().resolve(), folder, *(allowed.resolve() for allowed in overrides.allow_paths))
 
 

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -82,13 +83,14 @@ def contained(node: Node, text: str, reader: Reader) -> Path:
         raise wrong(node, "~ is not expanded: write ${HOME} or a path relative to the job file")
     try:
         path = (node.place.base / text).resolve()
+        folder = path if path.is_dir() else path.parent
     except (OSError, RuntimeError, ValueError) as error:
         raise wrong(node, f"is no usable path: {error}") from error
     if not is_inside(path, reader.roots):
         raise wrong(
             node,
             f"{path} lies outside the current directory and the job's folder: "
-            f"allow it with --allow-path {path if path.is_dir() else path.parent}",
+            f"allow it with --allow-path {folder}",
         )
     return path
 
@@ -112,9 +114,15 @@ def _variable(node: Node, name: str, environ: Mapping[str, str], *, secret_varia
     return value
 
 
+def _exists(path: Path) -> bool:
+    with suppress(OSError):  # a name too long for the file system, a folder that may not be read
+        return path.exists()
+    return False
+
+
 def _split_at_wildcard(base: Path, text: str) -> tuple[str, str]:
     """The fixed beginning of a glob and the rest from the first part with a wildcard on."""
-    if not _WILD.search(text) or (base / text).exists():
+    if not _WILD.search(text) or _exists(base / text):
         return text, ""
     parts = Path(text).parts
     first = next(index for index, part in enumerate(parts) if _WILD.search(part))

@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -31,8 +32,9 @@ def find_project(folder: Path) -> Path | None:
     """
     for parent in (folder, *folder.parents):
         path = parent / PROJECT_FILE
-        if path.is_file() and (parent == folder or _is_ours(path, folder)):
-            return path
+        with suppress(OSError):  # a folder above that may not be looked into
+            if path.is_file() and (parent == folder or _is_ours(path, folder)):
+                return path
     return None
 
 

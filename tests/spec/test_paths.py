@@ -91,6 +91,8 @@ def test_environment_variables_are_filled_into_paths(
         ("{path: [a]}", "input.path: must be a path or address, not a list"),
         ("{path: ''}", "must be a path or address, not empty"),
         ('"a\\0b"', "must be a path or address"),
+        ("x" * 300, "is no usable path: "),
+        ("'*" + "x" * 300 + "/../..'", "must not go up"),
     ],
 )
 def test_a_path_that_cannot_be_is_told(

@@ -159,3 +159,8 @@ def test_a_job_that_is_not_there_is_told_by_name() -> None:
     Path("jobs").mkdir()
     with pytest.raises(SpecError, match=r"^jobs: is a folder"):
         load_job(Path("jobs"))
+
+
+def test_a_path_that_no_file_can_have_is_told() -> None:
+    assert "is no usable path: " in find_mistakes(Path("x" * 300 + ".yaml"))[0]
+    assert find_mistakes(Path("a\0b.yaml"))[0].startswith("a·b.yaml: is not there")
