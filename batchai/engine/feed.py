@@ -29,6 +29,7 @@ class Feed:
         self._page: deque[PendingItem] = deque()
         self._after = 0
         self._in_hand: set[int] = set()
+        self._given_back: set[int] = set()  # since the page that is being read was begun
         self._is_stale = True  # there may be more to read
         self._begins_again = False  # something may have become pending before `_after`
         self._is_growing = False
@@ -63,6 +64,8 @@ class Feed:
     def give_back(self, item_id: int) -> None:
         """The item is settled, durably."""
         self._in_hand.discard(item_id)
+        if self._reading is not None:  # the page may have been read before the item was settled
+            self._given_back.add(item_id)
 
     async def close(self) -> None:
         """Wait for a page that is being read."""
@@ -84,9 +87,9 @@ class Feed:
             self._page.extend(item for item in found if self._wants(item))
         finally:
             self._reading = None
+            self._given_back.clear()
             self._wake.set()
 
     def _wants(self, item: PendingItem) -> bool:
-        return item.item_id not in self._in_hand and (
-            self._only is None or item.item_id in self._only
-        )
+        known = item.item_id in self._in_hand or item.item_id in self._given_back
+        return not known and (self._only is None or item.item_id in self._only)

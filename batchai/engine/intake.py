@@ -100,6 +100,7 @@ class Intake:
         stored, item = finding.stored, finding.item
         if stored is None:
             item_id = self._store.ledger.new_item_id()
+            self._seen.add(item_id)
             return [
                 ("add_item", (item_id, item.key, item.position, finding.row)),
                 ("add_step", (item_id, self._step)),

@@ -26,7 +26,8 @@ def check(job: Job, *, every_item: bool = False) -> Iterator[str]:
     yield from spec_mistakes(job)
     try:
         price_for(job.steps[0].model)
-        check_export(output_path(job), written_before=last_export(job))
+        target = output_path(job)
+        check_export(target, written_before=last_export(job, target))
         source = open_input(job)
     except BatchaiError as error:
         yield str(error)

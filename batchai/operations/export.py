@@ -1,6 +1,11 @@
-"""`batchai export`: the results so far, as a file that is whole or absent."""
+"""`batchai export`: the results so far, as a file that is whole or absent.
+
+Which result files are ours is kept beside the store, not in it: a file of ours stays ours when the job
+starts afresh, and `export` needs no store that it may write to.
+"""
 
 import asyncio
+import os
 from pathlib import Path
 
 from batchai.errors import SpecError
@@ -8,8 +13,7 @@ from batchai.exports import ExportSummary, write_export
 from batchai.schemas import result_fields
 from batchai.spec.models import Job
 from batchai.store import Reader, Store, open_reader
-
-EXPORT_MARK = "export"  # the fact in the store that tells our last file from others
+from batchai.store.values import from_json, to_json
 
 
 def export(job: Job, *, to: Path | None = None, overwrite: bool = False) -> ExportSummary:
@@ -25,23 +29,15 @@ def export(job: Job, *, to: Path | None = None, overwrite: bool = False) -> Expo
 
 
 async def export_after(job: Job, store: Store, *, overwrite: bool) -> ExportSummary:
-    """The export at the end of a launch; the file is remembered as ours."""
-    summary = await asyncio.to_thread(
-        _write, job, store.reader, path=output_path(job), overwrite=overwrite
-    )
-    await store.ledger.set_meta(EXPORT_MARK, summary.identity)
-    return summary
+    """The export at the end of a launch."""
+    path = output_path(job)
+    return await asyncio.to_thread(_write, job, store.reader, path=path, overwrite=overwrite)
 
 
-def last_export(job: Job) -> str | None:
-    """What tells our last result file from one of another hand; None before the first."""
-    if not job.store_path.exists():
-        return None
-    reader = open_reader(job.store_path)
-    try:
-        return reader.meta(EXPORT_MARK)
-    finally:
-        reader.close()
+def last_export(job: Job, path: Path) -> str | None:
+    """What tells our last file at `path` from one of another hand; None before the first."""
+    found = _marks(job).get(str(path.absolute()))
+    return None if found is None else str(found)
 
 
 def output_path(job: Job) -> Path:
@@ -57,11 +53,34 @@ def _write(job: Job, reader: Reader, *, path: Path, overwrite: bool) -> ExportSu
     step = job.steps[-1]
     path.parent.mkdir(parents=True, exist_ok=True)
     with reader.view(step.name) as rows:
-        return write_export(
+        summary = write_export(
             rows,
             path=path,
             output=job.output,
             result_fields=result_fields(step.json_schema),
             overwrite=overwrite,
-            written_before=reader.meta(EXPORT_MARK),
+            written_before=last_export(job, path),
         )
+    _remember(job, path, summary.identity)
+    return summary
+
+
+def _marks_path(job: Job) -> Path:
+    return job.store_path.with_suffix(".exports.json")
+
+
+def _marks(job: Job) -> dict[str, object]:
+    """Identity by path; a damaged file only means that `--overwrite` is asked for."""
+    try:
+        found = from_json(_marks_path(job).read_text())
+    except (OSError, ValueError):
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
+def _remember(job: Job, path: Path, identity: str) -> None:
+    marks = {**_marks(job), str(path.absolute()): identity}
+    target = _marks_path(job)
+    temporary = target.with_name(f"{target.name}.{os.getpid()}")
+    temporary.write_text(to_json(marks))
+    temporary.replace(target)

@@ -12,7 +12,7 @@ from batchai.exports import ExportSummary, check_export
 from batchai.operations.changes import Approach, Changed, approach_to, scan_of, surveyable
 from batchai.operations.check import refuse_mistakes
 from batchai.operations.console import Console, Silence
-from batchai.operations.export import EXPORT_MARK, export_after, output_path
+from batchai.operations.export import export_after, last_export, output_path
 from batchai.operations.launch import Launch, begin_or_continue
 from batchai.operations.opening import Items, Opened, opened
 from batchai.operations.survey import Survey, Surveyor
@@ -67,15 +67,12 @@ async def run_job(
     """
     console = console or Silence()
     refuse_mistakes(job)
+    target = output_path(job)
+    check_export(target, overwrite=options.overwrite, written_before=last_export(job, target))
     if options.fresh and (old := set_aside(job.store_path)):
         console.say(f"Starting from nothing; the former store is {old.name}.")
     async with opened(job, console=console, items=items, clock=clock) as found:
         refuse_mistakes(job, found.source)
-        check_export(
-            output_path(job),
-            overwrite=options.overwrite,
-            written_before=found.store.reader.meta(EXPORT_MARK),
-        )
         return await _run(found, options)
 
 
