@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from batchai.errors import SpecError
-from batchai.secrets import looks_like_key
+from batchai.secrets import Redactor, looks_like_key
 from batchai.spec.assembly import Draft, assemble, check_together
 from batchai.spec.document import (
     KEY_REMEDY,
@@ -27,6 +27,8 @@ from batchai.spec.overrides import NO_OVERRIDES, Overrides, with_overrides
 from batchai.spec.project import PROJECT_FILE, Project, find_project, merged, read_project
 from batchai.spec.scalars import json_value
 
+MAX_MISTAKE_CHARS = 2_000
+
 
 def load_job(path: Path, *, overrides: Overrides = NO_OVERRIDES) -> Job:
     """The job in the YAML file `path`, with project defaults and overrides in it.
@@ -43,10 +45,7 @@ def load_job(path: Path, *, overrides: Overrides = NO_OVERRIDES) -> Job:
 
 def find_mistakes(path: Path, *, overrides: Overrides = NO_OVERRIDES) -> list[str]:
     """Every mistake in the job file, one line each, in the file's order as far as they have one."""
-    try:
-        loaded = _load(path, overrides)
-    except SpecError as error:
-        return [str(error)]
+    loaded = _load(path, overrides)
     return [] if isinstance(loaded, Job) else loaded
 
 
@@ -59,6 +58,19 @@ def shown_path(path: Path) -> str:
 
 
 def _load(path: Path, overrides: Overrides) -> Job | list[str]:
+    try:
+        loaded = _read(path, overrides)
+    except SpecError as error:
+        loaded = [str(error)]
+    return loaded if isinstance(loaded, Job) else [_told(mistake) for mistake in loaded]
+
+
+def _told(mistake: str) -> str:
+    """A mistake as one line without control characters, and without any key that a file held."""
+    return Redactor(()).scrub(printable(mistake, limit=MAX_MISTAKE_CHARS))
+
+
+def _read(path: Path, overrides: Overrides) -> Job | list[str]:
     job = _located(path)
     reader = Reader(_roots(job.parent, overrides), os.environ, {})
     table = read_document(job, origin=shown_path(path))

@@ -154,6 +154,8 @@ def test_a_wrong_database_address_is_told_without_its_password(url: str, mistake
         f"input: {{path: a.csv, where: {ANTHROPIC_KEY}}}",
         f"schema: {{x: {ANTHROPIC_KEY}}}",
         f"schema: {{x: [{ANTHROPIC_KEY}]}}",
+        f"input: {{path: a.csv, where: 'item.x = {ANTHROPIC_KEY}'}}",
+        f"input: ../../{ANTHROPIC_KEY}/x.csv",
     ],
 )
 def test_a_key_in_a_job_file_is_refused_and_never_repeated(field: str) -> None:

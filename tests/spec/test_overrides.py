@@ -67,6 +67,7 @@ def test_later_settings_win() -> None:
         ("=8", "--set =8: must be NAME=VALUE"),
         ("limits..x=8", "--set limits..x: name a field"),
         ("attempts=[", "--set attempts: is not YAML"),
+        ("=a\nb", "--set =a·b: must be NAME=VALUE"),
         ("attempts=", "--set attempts: must be a whole number above 0, not nothing"),
         ("attempts=\udcff", "--set attempts: is not proper Unicode text"),
         ("name=NO", 'write "NO"'),
