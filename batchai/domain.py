@@ -78,7 +78,8 @@ class Message:
 class ModelSettings:
     """What is the same in every request of a step; provider-neutral.
 
-    `schema` is the user's own JSON Schema (the provider room makes its dialect of it), None for text.
+    `schema` is the user's own JSON Schema (the provider room makes its dialect of it), None for
+    text.
     """
 
     provider: str
@@ -127,7 +128,8 @@ class Reply:
     text: what the model wrote, also of a truncated or refused reply. usage: None where the provider
     sent none. model: as resolved by the provider. may_be_billed: no usage is known, yet the
     provider may have generated an answer (timeout, reset in mid-body): charge the worst case.
-    retry_after_seconds: the provider's own word. detail: one line for a person, without keys or prompt.
+    retry_after_seconds: the provider's own word. detail: one line for a person, without keys or
+    prompt.
     """
 
     outcome: Outcome
@@ -196,8 +198,9 @@ class Lineage:
 class ResultRow:
     """One selected item with what became of it, as exports and the Python API hand it out.
 
-    fields: the item's columns (empty where `retain.items` is false). result: a dict, list or scalar of a
-    schema, a str without one, None unless succeeded. error: one line for a person, empty on success.
+    fields: the item's columns (empty where `retain.items` is false). result: a dict, list or
+    scalar of a schema, a str without one, None unless succeeded. error: one line for a person,
+    empty on success.
     """
 
     key: str

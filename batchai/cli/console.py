@@ -4,6 +4,7 @@ import logging
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 from tqdm import tqdm
 
@@ -21,7 +22,7 @@ class Terminal:
     def __init__(self, job: Job) -> None:
         self._budget = job.budget_usd
         self._is_terminal = sys.stderr.isatty()
-        self._bar: tqdm[None] | None = None
+        self._bar: tqdm[Any] | None = None
         self._last_line = time.monotonic()
         self._last_text = ""
 
@@ -55,18 +56,12 @@ class Terminal:
         if self._bar is None:
             if not progress.to_send:
                 return
-            self._bar = tqdm(
-                total=progress.to_send,
-                unit="item",
-                file=sys.stderr,
-                dynamic_ncols=True,
-                bar_format="{percentage:3.0f}%|{bar}| {n_fmt}/{total_fmt} "
-                "[{elapsed}<{remaining}, {rate_fmt}{postfix}]",
-            )
-        self._bar.total = max(progress.to_send, progress.settled)
-        self._bar.set_postfix_str(self._words(progress, waits_for), refresh=False)
-        self._bar.update(progress.settled - self._bar.n)
-        self._bar.refresh()
+            self._bar = _new_bar()
+        bar = self._bar
+        bar.total = max(progress.to_send, progress.settled)
+        bar.set_postfix_str(self._words(progress, waits_for), refresh=False)
+        bar.update(progress.settled - bar.n)
+        bar.refresh()
 
     def _print_line(self, progress: Progress, waits_for: str | None) -> None:
         words = self._words(progress, waits_for)
@@ -89,6 +84,17 @@ class Terminal:
         if waits_for and waits_for != "slots":
             parts.append(f"waits for {waits_for}")
         return ", ".join(parts)
+
+
+def _new_bar() -> "tqdm[Any]":
+    return tqdm(
+        total=0,
+        unit="item",
+        file=sys.stderr,
+        dynamic_ncols=True,
+        bar_format="{percentage:3.0f}%|{bar}| {n_fmt}/{total_fmt} "
+        "[{elapsed}<{remaining}, {rate_fmt}{postfix}]",
+    )
 
 
 class _LogLines(logging.Handler):

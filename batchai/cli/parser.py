@@ -20,7 +20,7 @@ A job of your own:
 
 JOB is the path of a job file, or a name found here or in jobs/.
 Exit codes: 0 finished · 1 finished with failed items · 2 wrong job or usage, nothing spent ·
-3 stopped, resumable · 4 disk or store · 5 another run holds the job · 130/143 interrupted, resumable
+3 stopped, resumable · 4 disk or store · 5 another run holds the job · 130/143 interrupted
 """
 
 
@@ -28,7 +28,7 @@ def build_parser() -> argparse.ArgumentParser:
     """The parser of the whole command line."""
     parser = argparse.ArgumentParser(
         prog="batchai",
-        description="Resumable batch processing for LLM APIs: a YAML job in, one valid result an item out.",
+        description="Resumable batch processing for LLM APIs: one valid result per item.",
         epilog=_EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )

@@ -26,7 +26,7 @@ _STOPPED = {
 
 
 def run_text(summary: RunSummary, name: str) -> str:
-    """How a launch ended, where the results are, what to type next. name: JOB as the user typed it."""
+    """How a launch ended, where the results are, what to type next (`name`: JOB as typed)."""
     lines = []
     if summary.end.reason is not Reason.FINISHED:
         lines.append(_STOPPED[summary.end.reason])
@@ -42,12 +42,12 @@ def run_text(summary: RunSummary, name: str) -> str:
         lines.append(
             f"{counted(len(summary.bad_rows), 'bad row')} skipped, such as {place}: {problem}"
         )
-    for found in summary.agreements:
-        if found.compared:
-            lines.append(
-                f"{found.field} agrees with {found.column}: {found.agreed:,} of {found.compared:,} "
-                f"({share(found.agreed, found.compared)})"
-            )
+    lines += [
+        f"{found.field} agrees with {found.column}: {found.agreed:,} of {found.compared:,} "
+        f"({share(found.agreed, found.compared)})"
+        for found in summary.agreements
+        if found.compared
+    ]
     if summary.export is not None:
         lines.append(
             f"Results: {_shown(summary.export.path)} ({counted(summary.export.rows, 'row')})"

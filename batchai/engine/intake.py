@@ -19,9 +19,9 @@ _Operation = tuple[str, tuple[Any, ...]]
 class Selection:
     """What is scanned.
 
-    stamp: identifies source and selection; None where it cannot be told unchanged. is_first: nothing
-    but this scan has put items into the store. before, keep: the spec that settled items were made
-    under, and whether they stay, so that an interrupted comparison goes on as it began.
+    stamp: identifies source and selection; None where it cannot be told unchanged. is_first:
+    nothing but this scan has put items into the store. before, keep: the spec that settled items
+    were made under, and whether they stay, so that an interrupted comparison goes on as it began.
     """
 
     stamp: str | None
@@ -45,7 +45,7 @@ class Selection:
 
 
 class Intake:
-    """Writes one scan. Raises SourceError and BadRowError of the source, StoreError of the store."""
+    """Writes one scan. Raises SourceError and BadRowError, StoreError."""
 
     def __init__(
         self,

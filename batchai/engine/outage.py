@@ -13,8 +13,8 @@ _FIRST_PATIENCE_SECONDS = 60.0  # nothing was ever served: a wrong address rathe
 class Outage:
     """Watches for failures without a served request between them.
 
-    Being rate limited or overloaded holds the whole scope at once, other failures when many come in a
-    row; holds double up to a minute. patience_seconds: `max_wait`.
+    Being rate limited or overloaded holds the whole scope at once, other failures when many come
+    in a row; holds double up to a minute. patience_seconds: `max_wait`.
     """
 
     def __init__(self, *, patience_seconds: float, clock: Clock) -> None:

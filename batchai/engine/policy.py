@@ -87,7 +87,7 @@ class Retries:
 
 
 def is_counted(outcome: Outcome, *, reached: bool) -> bool:
-    """Whether an attempt counts against `attempts:`: not when told to wait or never getting through."""
+    """Whether it counts against `attempts:`; being told to wait or not getting through does not."""
     if outcome is Outcome.CONNECTION_LOST:
         return reached
     return outcome not in _UNCOUNTED

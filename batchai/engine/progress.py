@@ -68,7 +68,7 @@ class FailureWatch:
         self._last: deque[bool] = deque(maxlen=of_last)
 
     def take(self, state: State) -> bool:
-        """Count a settled item; True when the job should stop. Never before `of_last` are settled."""
+        """Count a settled item; True when the job should stop, never before `of_last` of them."""
         self._last.append(state is State.FAILED)
         failed = sum(self._last)
         return len(self._last) == self._last.maxlen and failed >= self._share * len(self._last)

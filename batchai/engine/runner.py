@@ -1,8 +1,8 @@
 """The pool: takes work from the feed through the gate to the worker, and gives it its next turn.
 
-One dispatcher stands at the gate, so that work leaves in order; each attempt is a task of its own, at
-most as many as the gate has slots. An item that waits for its retry is in a heap and holds no slot.
-Stopping drains: the dispatcher ends, attempts in flight finish and are recorded.
+One dispatcher stands at the gate, so that work leaves in order; each attempt is a task of its own,
+at most as many as the gate has slots. An item that waits for its retry is in a heap and holds no
+slot. Stopping drains: the dispatcher ends, attempts in flight finish and are recorded.
 """
 
 import asyncio
@@ -112,7 +112,7 @@ class Runner:
     async def run(
         self, reader: Reader, intake: Intake | None = None, *, only: frozenset[int] | None = None
     ) -> End:
-        """Scan and send; returns when everything in flight is recorded. `only`: just these items."""
+        """Scan and send; returns when all in flight is recorded. `only`: just these items."""
         self._pool = asyncio.create_task(self._work(reader, intake, only))
         try:
             await self._pool

@@ -78,9 +78,9 @@ class SeenItems:
 class Comparison:
     """How settled items are compared with today's requests.
 
-    spec_changed: stored results were made under another spec. keep: they stay, where the row has not
-    changed what is sent. before, answers: only the schema changed; `before` fingerprints as then, and
-    answers that `answers` accepts stay.
+    spec_changed: stored results were made under another spec. keep: they stay, where the row has
+    not changed what is sent. before, answers: only the schema changed; `before` fingerprints as
+    then, and answers that `answers` accepts stay.
     """
 
     prompts: Prompts
@@ -93,8 +93,9 @@ class Comparison:
 class Scan:
     """Reads a source once. Every method runs in one thread, off the loop.
 
-    comparison None: nothing is compared, as in the first scan of a job. skip: records of the selection
-    that an earlier launch has taken in. reader None: there is no store yet. Raises SourceError; BadRowError unless `skip_bad_rows`.
+    comparison None: nothing is compared, as in the first scan of a job. skip: records of the
+    selection that an earlier launch has taken in. reader None: there is no store yet. Raises
+    SourceError; BadRowError unless `skip_bad_rows`.
     """
 
     def __init__(

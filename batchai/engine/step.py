@@ -1,4 +1,4 @@
-"""One step of a job, made ready for a launch: its templates, provider, schema, prices and policies."""
+"""One step of a job, made ready for a launch: templates, provider, schema, prices, policies."""
 
 from dataclasses import dataclass
 from decimal import Decimal

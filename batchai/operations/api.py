@@ -3,7 +3,6 @@
 import asyncio
 from collections.abc import Coroutine, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from collections.abc import Coroutine, Iterator
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -55,9 +54,10 @@ def run(
 ) -> RunSummary:
     """Run a job to its end, over its input or over mappings of your own (a data frame's records).
 
-    Blocks until everything is recorded, inside a notebook's running loop too. Ctrl-C drains, as on the
-    command line. retry: True for all failed items, or a set of outcomes. yes: spend without a budget.
-    Raises SpecError, RefusedError, ProviderError, PricingError before anything is spent, StoreError.
+    Blocks until everything is recorded, inside a notebook's running loop too. Ctrl-C drains, as on
+    the command line. retry: True for all failed items, or a set of outcomes. yes: spend without a
+    budget. Raises SpecError, RefusedError, ProviderError, PricingError before anything is spent,
+    StoreError.
     """
     outcomes = frozenset(retry) if isinstance(retry, set) else frozenset()
     options = RunOptions(

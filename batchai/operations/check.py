@@ -103,7 +103,10 @@ def _fixed_value_mistakes(job: Job, step: Step) -> Iterator[str]:
     """Fixed values stand in for an answer, so they must be a valid one."""
     for name, values in _fixed_values(step.policies):
         if step.json_schema is None:
-            yield f"{job.path.name}: {name}: fixed values need a `schema:`, since they stand for a result"
+            yield (
+                f"{job.path.name}: {name}: fixed values need a `schema:`, since they stand "
+                f"for a result"
+            )
             continue
         problem = AnswerSchema(step.json_schema).read(to_json(values)).problem
         if problem is not None:
@@ -124,7 +127,8 @@ def _limit_mistakes(job: Job, step: Step) -> Iterator[str]:
         limit = getattr(job.limits, name)
         if limit is not None and output > limit:
             yield (
-                f"{job.path.name}: limits.{name}: one answer may take {output:,} tokens, the limit is "
+                f"{job.path.name}: limits.{name}: one answer may take {output:,} tokens, the "
+                "limit is "
                 f"{limit:,}; raise the limit or lower model.max_tokens"
             )
 

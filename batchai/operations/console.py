@@ -1,4 +1,4 @@
-"""What an operation says and asks while it works; the command line and notebooks bring their own."""
+"""What an operation says and asks; the command line and notebooks bring their own."""
 
 from typing import Protocol
 

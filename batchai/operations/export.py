@@ -1,7 +1,7 @@
 """`batchai export`: the results so far, as a file that is whole or absent.
 
-Which result files are ours is kept beside the store, not in it: a file of ours stays ours when the job
-starts afresh, and `export` needs no store that it may write to.
+Which result files are ours is kept beside the store, not in it: a file of ours stays ours when the
+job starts afresh, and `export` needs no store that it may write to.
 """
 
 import asyncio

@@ -1,4 +1,4 @@
-"""From a loaded job to what a launch needs: source, provider, prepared step. Nothing is spent here."""
+"""From a loaded job to what a launch needs: source, provider, prepared step; spends nothing."""
 
 import asyncio
 from collections.abc import AsyncIterator, Iterable, Mapping
@@ -55,7 +55,8 @@ def open_input(job: Job, items: Items | None = None) -> Source:
     bad = [entry for entry in head if isinstance(entry, BadRow)]
     if bad and job.input.on_bad_row == "stop":
         raise SpecError(
-            f"{bad[0].place}: {bad[0].problem}; mend it, or pass such rows over with `on_bad_row: skip`"
+            f"{bad[0].place}: {bad[0].problem}; mend it, or pass such rows over with "
+            "`on_bad_row: skip`"
         )
     return source
 
@@ -104,8 +105,10 @@ def provider_for(job: Job, step: Step) -> Provider:
     secret = find_key(names, job.path.parent) if names else None
     if names and secret is None:
         raise ProviderError(
-            f"{job.path.name}: model {step.model.name} needs a key: set {' or '.join(names)} in the "
-            f"environment or in a .env file beside the job (without an account: --model local/smollm2-135m)"
+            f"{job.path.name}: model {step.model.name} needs a key: set {' or '.join(names)} "
+            "in the "
+            "environment or in a .env file beside the job (without an account: --model "
+            "local/smollm2-135m)"
         )
     return open_provider(
         step.model, key=secret.value if secret else None, concurrency=most_concurrency(job)
@@ -129,7 +132,8 @@ async def opened(
 ) -> AsyncIterator[Opened]:
     """Source, provider, store and step of a job, opened for one launch.
 
-    Raises SpecError, ProviderError and PricingError before anything is written or spent, StoreError.
+    Raises SpecError, ProviderError and PricingError before anything is written or spent,
+    StoreError.
     """
     rates = price_for(job.steps[0].model)
     source = await asyncio.to_thread(open_input, job, items)

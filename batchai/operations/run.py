@@ -63,7 +63,8 @@ async def run_job(
 ) -> RunSummary:
     """Work on the job until nothing is left or something stops it; everything is recorded then.
 
-    Raises SpecError, ProviderError, PricingError and RefusedError before anything is spent, StoreError.
+    Raises SpecError, ProviderError, PricingError and RefusedError before anything is spent,
+    StoreError.
     """
     console = console or Silence()
     refuse_mistakes(job)
@@ -109,13 +110,14 @@ def _recover(found: Opened) -> None:
     if recovery.unknown_attempts:
         what = "wait for --retry unknown" if hold else "are sent again"
         found.console.say(
-            f"{counted(recovery.unknown_attempts, 'request')} in flight when the last launch died may "
+            f"{counted(recovery.unknown_attempts, 'request')} in flight when the last launch "
+            "died may "
             f"have been billed: their worst cost counts as unconfirmed, and they {what}."
         )
 
 
 async def _settle_questions(found: Opened, approach: Approach, options: RunOptions) -> Opened:
-    """Whatever the user must say before money is spent; raises RefusedError where it is not said."""
+    """What the user must say before money is spent; raises RefusedError where it is not said."""
     asks_price = not (found.step.rates.is_free or found.job.budget_usd is not None or options.yes)
     asks_change = approach.spec_changed and options.changed is None
     if not asks_price and not asks_change:
@@ -147,7 +149,8 @@ def _ask_price(found: Opened, survey: Survey) -> Opened:
     answer = found.console.ask(f"{price} Spend up to {usd(survey.worst)}?")
     if answer is None:
         raise RefusedError(
-            f"{name}: {price} No budget is set: add --budget {survey.worst:.2f}, or budget_usd to the "
+            f"{name}: {price} No budget is set: add --budget {survey.worst:.2f}, or budget_usd "
+            "to the "
             "job, or --yes"
         )
     if not answer:
@@ -164,9 +167,11 @@ def _change_table(job: Job, survey: Survey) -> str:
     ]
     return "\n".join(
         [
-            f"{job.path.name}: prompt, model, parameters or schema changed since the results were made:",
+            f"{job.path.name}: prompt, model, parameters or schema changed since the results "
+            "were made:",
             *rows,
-            "Say what you want: --changed rerun (pay for the changed), --changed keep (their results "
+            "Say what you want: --changed rerun (pay for the changed), --changed keep (their "
+            "results "
             "stay), or --fresh (start from nothing)",
         ]
     )

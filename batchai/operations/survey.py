@@ -34,7 +34,7 @@ class Survey:
 
 
 class Surveyor:
-    """Adds up scans of one step. One request is encoded for what all have in common; the rest is text."""
+    """Adds up scans of one step; one request is encoded for what all have in common."""
 
     def __init__(self, step: PreparedStep, *, reader: Reader | None, clock: Clock) -> None:
         self._step = step

@@ -38,7 +38,7 @@ class TriedItem:
 
 @dataclass(frozen=True, slots=True)
 class Trial:
-    """The items that were tried, and how the launch ended. items_in_input: of the whole selection."""
+    """The items that were tried, and how it ended. items_in_input: of the whole selection."""
 
     tried: list[TriedItem]
     end: End

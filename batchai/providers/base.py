@@ -13,7 +13,7 @@ class Provider(Protocol):
         ...
 
     async def send(self, body: bytes, *, deadline_seconds: float) -> Reply:
-        """Exactly one HTTP request; every failure is a Reply with its Outcome. Only CancelledError passes."""
+        """Exactly one HTTP request; every failure is a Reply. Only CancelledError passes."""
         ...
 
     def counted_input_tokens(self, usage: Usage) -> int:

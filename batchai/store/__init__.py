@@ -1,4 +1,4 @@
-"""The checkpoint store of one job: tables, the one writer, read-only queries, lock and migrations."""
+"""The checkpoint store of one job: tables, the one writer, queries, lock and migrations."""
 
 from batchai.store.ledger import Ledger
 from batchai.store.queries import Reader

@@ -34,14 +34,16 @@ _STATEMENTS = {
     "add_item": "INSERT INTO items (id, key, position, selected, row) VALUES (?, ?, ?, 1, ?)",
     "add_step": "INSERT INTO item_steps (item_id, step, state) VALUES (?, ?, 'pending')",
     "place_item": "UPDATE items SET position = ?, selected = 1, row = ? WHERE id = ?",
-    "reset_step": "UPDATE item_steps SET state = 'pending', outcome = NULL, error = NULL, tried = 0 "
+    "reset_step": "UPDATE item_steps SET state = 'pending', outcome = NULL, error = NULL, "
+    "tried = 0 "
     "WHERE item_id = ? AND step = ?",
     "adopt_step": "UPDATE item_steps SET fingerprint = ? WHERE item_id = ? AND step = ?",
     "open_attempt": "INSERT INTO attempts (id, item_id, step, number, run_id, launch_id, model, "
     "max_tokens, input_estimate, worst_pico, sent_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
     "close_attempt": "UPDATE attempts SET closed_at = ?, outcome = ?, cost_pico = ?, "
     "unconfirmed_pico = ?, uncached_input = ?, cache_read = ?, cache_write_5m = ?, "
-    "cache_write_1h = ?, output = ?, reasoning = ?, latency_ms = ?, resolved_model = ?, status = ?, "
+    "cache_write_1h = ?, output = ?, reasoning = ?, latency_ms = ?, resolved_model = ?, "
+    "status = ?, "
     "request_id = ?, detail = ?, answer = ? WHERE id = ?",
     "count_run": "UPDATE runs SET attempts = attempts + ?, cost_pico = cost_pico + ?, "
     "unconfirmed_pico = unconfirmed_pico + ? WHERE id = ?",
@@ -134,7 +136,7 @@ class Ledger:
     async def settle_unsent(
         self, item_id: int, step: str, end: StepEnd, *, run_id: int, at: datetime
     ) -> None:
-        """Record an item that ended without an attempt (it cannot be rendered, or exceeds a limit)."""
+        """Record an item that ended without an attempt: unrenderable, or over a limit."""
         row = (0, 0, 0, *_end_row(end), None, run_id, to_ms(at), item_id, step)
         await self._write([("settle_step", row)])
 
@@ -209,12 +211,15 @@ class Ledger:
             saved = spool(self._spool, operations)
         except OSError as full:
             return StoreError(
-                f"{place}: cannot be written ({error.orig}), nor could the {_paid(operations)} answers "
-                f"in hand be saved beside it ({full.strerror}); they count as unknown on the next run"
+                f"{place}: cannot be written ({error.orig}), nor could the {_paid(operations)} "
+                "answers "
+                f"in hand be saved beside it ({full.strerror}); they count as unknown on the "
+                "next run"
             )
         return StoreError(
             f"{place}: cannot be written ({error.orig}); {saved} answers in hand were saved to "
-            f"{self._spool.name} and will be taken in by the next run; free space or mend the disk first"
+            f"{self._spool.name} and will be taken in by the next run; free space or mend the "
+            "disk first"
         )
 
 

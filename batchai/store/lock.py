@@ -3,10 +3,14 @@
 import json
 import os
 import socket
+import time
 from pathlib import Path
 from typing import IO
 
 from batchai.errors import StoreBusyError, StoreError
+
+_TRIES = 3
+_PROBE_SECONDS = 0.01
 
 
 class Lock:
@@ -18,7 +22,7 @@ class Lock:
     def __init__(self, path: Path) -> None:
         self._file = _open(path)
         try:
-            _acquire(self._file)
+            _acquire_despite_probes(self._file)
         except OSError as error:
             holder = _holder(self._file)
             self._file.close()
@@ -34,6 +38,23 @@ class Lock:
     def release(self) -> None:
         """Let the next launch in."""
         self._file.close()
+
+
+def is_held(path: Path) -> bool:
+    """Whether a launch holds the lock now; nothing is created and the lock is not kept.
+
+    The probe shares the lock for an instant, so probes do not see each other.
+    """
+    try:
+        descriptor = os.open(path, os.O_RDONLY)
+    except OSError:
+        return False
+    with os.fdopen(descriptor) as file:
+        try:
+            _probe(file)
+        except OSError:
+            return True
+    return False
 
 
 def boot_id() -> str:
@@ -53,6 +74,16 @@ def _open(path: Path) -> IO[str]:
         ) from error
 
 
+def _acquire_despite_probes(file: IO[str]) -> None:
+    """A `status` that looks just now shares the lock for microseconds: so try again."""
+    for _ in range(_TRIES - 1):
+        try:
+            return _acquire(file)
+        except OSError:
+            time.sleep(_PROBE_SECONDS)
+    return _acquire(file)
+
+
 def _acquire(file: IO[str]) -> None:
     try:
         import fcntl
@@ -62,6 +93,18 @@ def _acquire(file: IO[str]) -> None:
         msvcrt.locking(file.fileno(), msvcrt.LK_NBLCK, 1)  # type: ignore[attr-defined]
     else:
         fcntl.flock(file.fileno(), fcntl.LOCK_EX | fcntl.LOCK_NB)
+
+
+def _probe(file: IO[str]) -> None:
+    try:
+        import fcntl
+    except ImportError:  # Windows
+        import msvcrt
+
+        msvcrt.locking(file.fileno(), msvcrt.LK_NBLCK, 1)  # type: ignore[attr-defined]
+        msvcrt.locking(file.fileno(), msvcrt.LK_UNLCK, 1)  # type: ignore[attr-defined]
+    else:
+        fcntl.flock(file.fileno(), fcntl.LOCK_SH | fcntl.LOCK_NB)
 
 
 def _holder(file: IO[str]) -> str:

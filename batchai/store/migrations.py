@@ -25,7 +25,8 @@ def ensure_current(engine: Engine, place: str) -> None:
             refuse_foreign(connection, place)
     except DatabaseError as error:
         raise StoreError(
-            f"{place}: is damaged or no batchai store ({error.orig}); restore it with a copy made by "
+            f"{place}: is damaged or no batchai store ({error.orig}); restore it with a copy "
+            "made by "
             "`batchai backup`, or move it away to begin anew"
         ) from error
 

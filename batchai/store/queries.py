@@ -120,6 +120,7 @@ class Reader:
         self.path = path
         self._engine = reader_engine(path)
         self._lock = threading.Lock()
+        self._holds_snapshot = False
         try:
             self._connection: Connection = self._engine.connect()
             refuse_foreign(self._connection, str(path))
@@ -133,6 +134,19 @@ class Reader:
         """Close the connection."""
         self._connection.close()
         self._engine.dispose()
+
+    @contextmanager
+    def snapshot(self) -> Iterator[None]:
+        """Within it, every answer is of one state of the store, whatever a run writes."""
+        with self._lock:
+            self._connection.exec_driver_sql("BEGIN")
+            self._holds_snapshot = True
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._holds_snapshot = False
+                self._connection.rollback()
 
     def meta(self, key: str) -> str | None:
         """A fact about the job, None where it was never set."""
@@ -158,13 +172,13 @@ class Reader:
     def state_counts(self, step: str) -> dict[State, int]:
         """Selected items of a step by state."""
         steps, items = tables.item_steps, tables.items
-        unselected = self._scalar(
-            select(func.count()).select_from(items).where(items.c.selected == 0)
-        )
         query = select(steps.c.state, func.count()).where(steps.c.step == step)
-        if unselected:  # the join is slow at a million items, and seldom needed
-            query = query.join(items, items.c.id == steps.c.item_id).where(items.c.selected == 1)
-        return {State(row[0]): int(row[1]) for row in self._all(query.group_by(steps.c.state))}
+        counts = {row[0]: int(row[1]) for row in self._all(query.group_by(steps.c.state))}
+        # taken away again, as a join over the selected ones is slow at a million items
+        gone = query.join(items, items.c.id == steps.c.item_id).where(items.c.selected == 0)
+        for state, number in self._all(gone.group_by(steps.c.state)):
+            counts[state] -= int(number)
+        return {State(state): number for state, number in counts.items() if number}
 
     def failure_counts(self, step: str) -> dict[str, int]:
         """Selected failed items by outcome."""
@@ -302,13 +316,13 @@ class Reader:
 
     @contextmanager
     def view(self, step: str) -> Iterator[Callable[[], Iterator[ResultRow]]]:
-        """`results` as often as wanted from one state of the store, whatever a run writes meanwhile."""
+        """`results`, as often as wanted, from one state of the store, whatever a run writes."""
         with self._engine.connect() as connection:
             connection.exec_driver_sql("BEGIN")
             yield lambda: _results(connection, step)
 
     def usage_ratio(self, *, limit: int = 2000) -> tuple[int, int, int, int]:
-        """Sums over the newest billed attempts: (attempts, estimated input, actual input, output)."""
+        """Sums over the newest billed attempts: number, estimated and actual input, output."""
         query = text(
             "SELECT count(*), coalesce(sum(input_estimate), 0), coalesce(sum(uncached_input + "
             "cache_read + cache_write_5m + cache_write_1h), 0), coalesce(sum(output), 0) FROM "
@@ -342,11 +356,13 @@ class Reader:
                 return self._connection.execute(statement, values or {}).all()
             except DatabaseError as error:
                 raise StoreError(
-                    f"{self.path}: cannot be read ({error.orig}); check the disk, or restore a copy "
+                    f"{self.path}: cannot be read ({error.orig}); check the disk, or restore a "
+                    "copy "
                     "made by `batchai backup`"
                 ) from error
             finally:
-                self._connection.rollback()
+                if not self._holds_snapshot:
+                    self._connection.rollback()
 
     def _scalar(self, query: Any) -> Any:
         rows = self._all(query)
@@ -354,7 +370,8 @@ class Reader:
 
 
 _RESULTS = (
-    "SELECT i.id, i.key, i.position, i.row, s.state, s.outcome, s.error, s.result, s.model, s.attempts, "
+    "SELECT i.id, i.key, i.position, i.row, s.state, s.outcome, s.error, s.result, s.model, "
+    "s.attempts, "
     "s.cost_pico, s.run_id, s.settled_at FROM items AS i JOIN item_steps AS s ON s.item_id = i.id "
     "AND s.step = :step"
 )

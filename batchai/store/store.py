@@ -35,8 +35,8 @@ class Recovery:
 class Store:
     """A job's store, open for the one launch that may write to it.
 
-    Raises StoreError (damaged, newer, foreign, unwritable), StoreBusyError (another launch holds it),
-    RefusedError (it belongs to another job file of the same name).
+    Raises StoreError (damaged, newer, foreign, unwritable), StoreBusyError (another launch holds
+    it), RefusedError (it belongs to another job file of the same name).
     """
 
     def __init__(self, path: Path, *, job_path: Path) -> None:
@@ -74,7 +74,8 @@ class Store:
             connection.execute(
                 text(
                     "UPDATE item_steps SET attempts = attempts + 1, state = :state, "
-                    "outcome = 'unknown' FROM (SELECT item_id, step FROM attempts WHERE outcome IS NULL) AS open "
+                    "outcome = 'unknown' FROM (SELECT item_id, step FROM attempts WHERE "
+                    "outcome IS NULL) AS open "
                     "WHERE item_steps.item_id = open.item_id AND item_steps.step = open.step "
                     "AND item_steps.state NOT IN ('succeeded', 'skipped')"
                 ),
@@ -83,7 +84,8 @@ class Store:
             connection.execute(
                 text(
                     "UPDATE runs SET attempts = attempts + open.n, "
-                    "unconfirmed_pico = unconfirmed_pico + open.worst FROM (SELECT run_id, count(*) AS n, sum(worst_pico) AS worst "
+                    "unconfirmed_pico = unconfirmed_pico + open.worst FROM (SELECT run_id, "
+                    "count(*) AS n, sum(worst_pico) AS worst "
                     "FROM attempts WHERE outcome IS NULL GROUP BY run_id) AS open "
                     "WHERE runs.id = open.run_id"
                 )

@@ -1,4 +1,4 @@
-"""How values are written in the store: JSON text and integer milliseconds (money: pricing.to_pico)."""
+"""How values are written in the store: JSON text and integer milliseconds."""
 
 import json
 import re
