@@ -8,6 +8,7 @@ from pathlib import Path
 
 from batchai.clock import Clock
 from batchai.errors import RefusedError, StoreError
+from batchai.spec.loading import shown_path
 from batchai.spec.models import Job
 from batchai.store import open_reader
 from batchai.store.copying import copy_store
@@ -25,15 +26,15 @@ class Backup:
     @property
     def text(self) -> str:
         """What was written, and how it is put back."""
+        name, folder = self.store.name, shown_path(self.store.parent)
         lines = [
-            f"Wrote {self.path} · {_size(self.size_bytes)} · checked",
-            f"To go back to it, while nothing runs: remove {self.store.name}, -wal and -shm from "
-            f"{self.store.parent}, and copy it there as {self.store.name}",
+            f"Wrote {shown_path(self.path)} · {_size(self.size_bytes)} · checked",
+            f"To go back to it while nothing runs: in {folder} delete {name}, {name}-wal and "
+            f"{name}-shm, then copy it there as {name}",
         ]
         if self.spool is not None:
-            lines.insert(
-                1, f"{self.spool} holds answers that are not in it: run the job, then back up again"
-            )
+            spool = shown_path(self.spool)
+            lines.insert(1, f"{spool} holds answers that are not in it: run the job, back up again")
         return "\n".join(lines)
 
 

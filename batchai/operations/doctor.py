@@ -7,7 +7,8 @@ import shutil
 import sqlite3
 import stat
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from itertools import islice
 from pathlib import Path
 
 from batchai import __version__
@@ -18,6 +19,7 @@ from batchai.operations.findings import Finding, Level
 from batchai.operations.git import is_ignored_by_git
 from batchai.providers import key_variables
 from batchai.providers.local_weights import SMOLLM2_135M, user_cache
+from batchai.reports.words import counted
 from batchai.secrets import ENVIRONMENT, KeyPlace, Secret, find_key, known_keys, scan_for_keys
 from batchai.spec.loading import shown_path
 from batchai.spec.models import Model
@@ -37,7 +39,8 @@ _USED_PROXIES = ("HTTPS_PROXY", "https_proxy")
 _SYNC_SERVICES = ("dropbox", "onedrive", "google drive", "googledrive", "icloud", "nextcloud")
 _OLDEST_SQLITE = (3, 33, 0)  # UPDATE … FROM
 _LOW_DISK_BYTES = 200 * 1024 * 1024
-_SHOWN_PLACES = 10
+_SHOWN_FILES = 10
+_ASKED_FILES = 50  # git is asked about each
 
 
 def doctor(folder: Path, *, clock: Clock | None = None) -> list[Finding]:
@@ -184,29 +187,40 @@ def _env_file(path: Path) -> Iterator[Finding]:
 def _strays(folder: Path) -> Iterator[Finding]:
     """Strings like keys in files, where a commit or a copy would give them away."""
     scan = scan_for_keys(folder)
-    for place in scan.places[:_SHOWN_PLACES]:
-        yield _stray(place)
-    if len(scan.places) > _SHOWN_PLACES:
-        more = len(scan.places) - _SHOWN_PLACES
-        yield Finding(Level.WARNING, "keys in files", f"and {more} more places")
+    by_file: dict[Path, list[KeyPlace]] = {}
+    for place in scan.places:
+        by_file.setdefault(place.path, []).append(place)
+    found = sorted(map(_stray, islice(by_file.values(), _ASKED_FILES)), key=_urgency)
+    yield from found[:_SHOWN_FILES]
+    rest = len(by_file) - _SHOWN_FILES
+    if rest > 0:
+        level = found[_SHOWN_FILES].level
+        yield Finding(level, "keys in files", f"and in {counted(rest, 'more file')}")
     if not scan.is_complete:
-        text = "the folder is large: not every file was read"
-        yield Finding(Level.NOTE, "keys in files", text)
+        yield Finding(Level.NOTE, "keys in files", "the folder is large: not every file was read")
     elif not scan.places:
         yield Finding(Level.OK, "keys in files", "none found")
 
 
-def _stray(place: KeyPlace) -> Finding:
-    text = f"{shown_path(place.path)}:{place.line}: looks like {place.kind}"
-    match is_ignored_by_git(place.path):
+def _stray(places: Sequence[KeyPlace]) -> Finding:
+    """What is to be said of one file with strings like keys."""
+    first = places[0]
+    more = f" (and {len(places) - 1} more there)" if len(places) > 1 else ""
+    text = f"{shown_path(first.path)}:{first.line}: looks like {first.kind}{more}"
+    match is_ignored_by_git(first.path):
         case True:
-            return Finding(Level.NOTE, "keys in files", f"{text} (git ignores this file)")
+            return Finding(Level.NOTE, "keys in files", f"{text}; git ignores this file")
         case False:
             level = Level.PROBLEM
         case None:
             level = Level.WARNING
     remedy = "move it to .env or the environment; if others saw it, replace the key"
     return Finding(level, "keys in files", f"{text}; {remedy}")
+
+
+def _urgency(finding: Finding) -> int:
+    """The most urgent first."""
+    return -list(Level).index(finding.level)
 
 
 def _place(key: Secret) -> str:

@@ -1,116 +1,23 @@
-import json
-import re
-import subprocess
-from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from batchai.errors import RefusedError, SourceError, SpecError
-from batchai.operations.check import check
-from batchai.operations.init import InitResult, init
+from batchai.operations.init import init
 from batchai.operations.starters import LOCAL_MODEL, TEMPLATES
 from batchai.spec import find_job, load_job
-from batchai.spec.models import Job
-
-pa = pytest.importorskip("pyarrow")
-pq = pytest.importorskip("pyarrow.parquet")
-openpyxl = pytest.importorskip("openpyxl")
-
-KEY = "sk-ant-api03-" + "x" * 24
-ODD_ROWS = [
-    {
-        "Customer Name": name,
-        "größe": "12",
-        'a "quoted" \\ one': "x",
-        "{{ braces }} {% and %} #": "y",
-        "if": "z",
-        "items": "w",
-        "_private": "v",
-        "order-id": f"O-{number}",
-        "全文": f"A long text about a thing, number {number}, to be the longest of all columns",
-    }
-    for number, name in enumerate(["Ann", "Björn", "Chloé"])
-]
-
-Rows = Sequence[Mapping[str, Any]]
-
-
-def write_csv(path: Path, rows: Rows, separator: str = ",") -> None:
-    cells = [list(rows[0]), *(row.values() for row in rows)]
-    lines = (separator.join('"' + str(c).replace('"', '""') + '"' for c in line) for line in cells)
-    path.write_text("\n".join(lines) + "\n", encoding="utf-8")
-
-
-def write_tsv(path: Path, rows: Rows) -> None:
-    write_csv(path, rows, "\t")
-
-
-def write_jsonl(path: Path, rows: Rows) -> None:
-    path.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
-
-
-def write_json(path: Path, rows: Rows) -> None:
-    path.write_text(json.dumps(rows), encoding="utf-8")
-
-
-def write_parquet(path: Path, rows: Rows) -> None:
-    pq.write_table(pa.Table.from_pylist([dict(row) for row in rows]), path)
-
-
-def write_xlsx(path: Path, rows: Rows) -> None:
-    book = openpyxl.Workbook()
-    for cells in [list(rows[0]), *(list(row.values()) for row in rows)]:
-        book.active.append(cells)
-    book.save(path)
-    book.close()
-
-
-def write_documents(path: Path, rows: Rows) -> None:
-    path.mkdir()
-    for number, row in enumerate(rows):
-        (path / f"{number} – ä.txt").write_text(str(row), encoding="utf-8")
-
-
-WRITERS: dict[str, Callable[[Path, Rows], None]] = {
-    "data.csv": write_csv,
-    "data.tsv": write_tsv,
-    "data.jsonl": write_jsonl,
-    "data.json": write_json,
-    "data.parquet": write_parquet,
-    "data.xlsx": write_xlsx,
-    "documents": write_documents,
-}
-
-
-@pytest.fixture
-def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.chdir(tmp_path)
-    return tmp_path
-
-
-@pytest.fixture
-def keyed(here: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.setenv("ANTHROPIC_API_KEY", KEY)
-    return here
-
-
-def ready(result: InitResult) -> Job:
-    """The written job, in which `check --all` finds nothing."""
-    job = load_job(result.path)
-    assert list(check(job, every_item=True)) == []
-    return job
-
-
-def names_in(folder: Path) -> list[str]:
-    return sorted(path.name for path in folder.iterdir())
-
-
-def last_line(result: InitResult) -> str:
-    return result.text.splitlines()[-1]
+from tests.operations.beginnings import (
+    KEY,
+    ODD_ROWS,
+    WRITERS,
+    last_line,
+    ready,
+    write_csv,
+    write_documents,
+    write_json,
+    write_jsonl,
+)
 
 
 @pytest.mark.parametrize("template", TEMPLATES)
@@ -318,102 +225,3 @@ def test_a_job_elsewhere_is_named_by_its_path(keyed: Path) -> None:
     result = init("new stuff/my job", Path("data.csv"), folder=keyed)
 
     assert last_line(result).endswith("next: batchai try 'new stuff/my job.yaml'")
-
-
-def test_a_job_file_that_is_there_is_replaced_only_by_force(keyed: Path) -> None:
-    write_csv(keyed / "data.csv", ODD_ROWS)
-    (keyed / "job.yaml").write_text("mine")
-
-    with pytest.raises(RefusedError, match=r"job\.yaml: is there already; give another NAME"):
-        init("job", Path("data.csv"), folder=keyed)
-    assert (keyed / "job.yaml").read_text() == "mine"
-
-    ready(init("job", Path("data.csv"), folder=keyed, force=True))
-    assert names_in(keyed) == ["data.csv", "job.yaml"]
-
-
-def test_data_outside_is_named_with_the_way_to_allow_it(
-    keyed: Path, tmp_path_factory: pytest.TempPathFactory
-) -> None:
-    outside = tmp_path_factory.mktemp("outside") / "data.csv"
-    write_csv(outside, ODD_ROWS)
-
-    result = init("job", outside, folder=keyed)
-
-    assert f"allow it with --allow-path {outside.parent}" in result.text
-    assert last_line(result).endswith("next: batchai check job")
-
-
-@pytest.mark.parametrize(
-    ("name", "content", "message"),
-    [
-        ("empty.csv", "", "empty.csv: .*"),
-        ("header.csv", "id,text\n", "header.csv: holds no records"),
-        ("empty.json", "[]", "empty.json: holds no records"),
-        ("bad.jsonl", "{no\n{no\n", "bad.jsonl: has no row that can be used"),
-        ("nothing.jsonl", "{}\n{}\n", "nothing.jsonl: its rows have no columns"),
-        ("data.gz", "x", "data.gz: the suffix .gz names no known format; unpack it first"),
-    ],
-)
-def test_data_without_a_usable_row_is_refused_and_nothing_is_written(
-    keyed: Path, name: str, content: str, message: str
-) -> None:
-    (keyed / name).write_text(content)
-
-    with pytest.raises(SourceError, match=message):
-        init("job", Path(name), folder=keyed)
-    assert names_in(keyed) == [name]
-
-
-def test_a_misspelt_data_file_is_guessed(keyed: Path) -> None:
-    write_csv(keyed / "feedback.csv", ODD_ROWS)
-
-    with pytest.raises(SourceError, match=r"did you mean feedback\.csv"):
-        init("job", Path("feedbak.csv"), folder=keyed)
-
-
-@pytest.mark.parametrize(
-    ("name", "message"),
-    [
-        ("batchai", "names the project file"),
-        ("../job", "must lie below this folder"),
-        ("?", "is no job's name"),
-        (None, "init needs a NAME or a data file"),
-    ],
-)
-def test_names_that_no_job_can_have_are_refused(
-    keyed: Path, name: str | None, message: str
-) -> None:
-    with pytest.raises(SpecError, match=re.escape(message)):
-        init(name, None, folder=keyed)
-    assert names_in(keyed) == []
-
-
-def test_an_unknown_template_is_guessed(keyed: Path) -> None:
-    with pytest.raises(SpecError, match=r"--template summarize: .*summarise"):
-        init("job", None, folder=keyed, template="summarize")
-
-
-def test_the_folder_that_holds_the_job_is_no_folder_of_documents(keyed: Path) -> None:
-    (keyed / "letter.txt").write_text("Dear all")
-
-    with pytest.raises(SpecError, match="keep them in a folder of their own"):
-        init("job", Path(), folder=keyed)
-
-
-def test_paths_that_a_job_would_read_as_code_are_refused(keyed: Path) -> None:
-    write_csv(keyed / "{{x}}.csv", ODD_ROWS)
-
-    with pytest.raises(SpecError, match="rename it"):
-        init("job", Path("{{x}}.csv"), folder=keyed)
-
-
-def test_a_repository_that_would_take_in_keys_is_told(keyed: Path) -> None:
-    write_csv(keyed / "data.csv", ODD_ROWS)
-    assert ".gitignore" not in init("outside", Path("data.csv"), folder=keyed).text
-
-    subprocess.run(["git", "init", "--quiet"], cwd=keyed, check=True)
-    assert "echo .env >> .gitignore" in init("before", Path("data.csv"), folder=keyed).text
-
-    (keyed / ".gitignore").write_text(".env*\n")
-    assert ".gitignore" not in init("after", Path("data.csv"), folder=keyed).text
