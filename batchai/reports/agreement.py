@@ -3,8 +3,13 @@
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from batchai.domain import ResultRow, State
+from batchai.store import Reader, aggregates
+from batchai.store.values import from_json
+
+_Pairs = Mapping[tuple[str, str], int]  # (expected, given) as text → how often
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,26 +24,54 @@ class Agreement:
 
 
 def agreement(rows: Iterable[ResultRow], expect: Mapping[str, str]) -> tuple[Agreement, ...]:
-    """Compare every succeeded result, as text and without regard to case, where a column is filled."""
-    pairs: dict[str, Counter[tuple[str, str]]] = {field: Counter() for field in expect}
-    for row in rows:
-        if row.state is not State.SUCCEEDED:
-            continue
-        for field, column in expect.items():
-            expected = _text(row.fields.get(column))
-            if expected:
-                given = row.result.get(field) if isinstance(row.result, dict) else row.result
-                pairs[field][expected, _text(given)] += 1
+    """Compare every succeeded result, as text and whatever its case, where a column is filled."""
+    succeeded = ((row.fields, row.result) for row in rows if row.state is State.SUCCEEDED)
+    return _agreement_of(succeeded, expect)
+
+
+def stored_agreement(reader: Reader, step: str, expect: Mapping[str, str]) -> tuple[Agreement, ...]:
+    """The same over a store; quick also where it holds millions of items."""
+    if not all(map(aggregates.can_extract, (*expect, *expect.values()))):
+        return _agreement_of(aggregates.rows_with_results(reader, step), expect)
     return tuple(
-        Agreement(
-            field=field,
-            column=expect[field],
-            agreed=sum(n for (expected, given), n in found.items() if expected == given),
-            compared=found.total(),
-            pairs=dict(found),
-        )
-        for field, found in pairs.items()
+        _agreement(field, column, _read(reader, step, column=column, field=field))
+        for field, column in expect.items()
     )
+
+
+def _agreement_of(
+    results: Iterable[tuple[Mapping[str, Any], Any]], expect: Mapping[str, str]
+) -> tuple[Agreement, ...]:
+    pairs: dict[str, Counter[tuple[str, str]]] = {field: Counter() for field in expect}
+    for fields, result in results:
+        for field, column in expect.items():
+            given = result.get(field) if isinstance(result, dict) else result
+            pairs[field][_text(fields.get(column)), _text(given)] += 1
+    return tuple(_agreement(field, column, pairs[field]) for field, column in expect.items())
+
+
+def _read(reader: Reader, step: str, *, column: str, field: str) -> Counter[tuple[str, str]]:
+    """Each distinct pair of JSON texts is parsed once."""
+    pairs: Counter[tuple[str, str]] = Counter()
+    found = aggregates.value_pairs(reader, step, column=column, field=field)
+    for (expected, given), number in found.items():
+        pairs[_json_as_text(expected), _json_as_text(given)] += number
+    return pairs
+
+
+def _agreement(field: str, column: str, pairs: _Pairs) -> Agreement:
+    compared = {pair: number for pair, number in pairs.items() if pair[0]}
+    return Agreement(
+        field=field,
+        column=column,
+        agreed=sum(number for (expected, given), number in compared.items() if expected == given),
+        compared=sum(compared.values()),
+        pairs=compared,
+    )
+
+
+def _json_as_text(json_text: str | None) -> str:
+    return _text(None if json_text is None else from_json(json_text))
 
 
 def _text(value: object) -> str:

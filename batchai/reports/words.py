@@ -1,19 +1,35 @@
-"""How numbers read in lines for people."""
+"""How numbers and foreign text read in lines for people."""
 
-from datetime import timedelta
+import re
+from datetime import datetime, timedelta
 from decimal import Decimal
 
 _CENT = Decimal("0.01")
 
+# ECMA-48 control sequences, and strings (titles, links) that run to BEL or ST, whole
+_ESCAPE = re.compile(
+    r"(?:\x1b\[|\x9b)[0-?]*[ -/]*[@-~]"
+    r"|(?:\x1b[\]PX^_]|[\x90\x98\x9d-\x9f])[^\x07\x1b\x90\x98\x9c-\x9f]*(?:\x07|\x1b\\|\x9c)"
+)
+# what is left of control characters, marks that change the direction of text or cannot be seen,
+# line separators, and halves of surrogate pairs, which no terminal can be given
+_UNSEEN = re.compile(
+    r"[\x00-\x08\x0b-\x1f\x7f-\x9f\xad\u061c\u180e\u200b\u200e\u200f\u2028-\u202e\u2060-\u206f"
+    r"\ufeff\ufff9-\ufffb\ud800-\udfff\U000e0000-\U000e0fff]"
+)
+
 
 def usd(amount: Decimal) -> str:
-    """`$1.04`; amounts under a dollar keep two significant digits: `$0.0006`."""
+    """`$1.04`; amounts under a dollar keep two significant digits: `$0.0006`, `$0.00021`."""
     if amount == 0:
         return "$0"
     if amount >= 1:
         return f"${amount.quantize(_CENT):,}"
     places = max(2, 1 - amount.adjusted())
-    return f"${amount:.{places}f}"
+    text = f"{amount:.{places}f}"
+    while len(text) > len("0.00") and text.endswith("0"):
+        text = text[:-1]
+    return f"${text}"
 
 
 def span(seconds: float) -> str:
@@ -27,9 +43,9 @@ def span(seconds: float) -> str:
     return f"{minutes // 60}:{minutes % 60:02} h"
 
 
-def share(part: float, whole: float) -> str:
+def share(part: float | Decimal, whole: float | Decimal) -> str:
     """`93 %`; a dash where there is nothing to share."""
-    return f"{100 * part / whole:.0f} %" if whole else "–"
+    return f"{100 * float(part) / float(whole):.0f} %" if whole else "–"
 
 
 def counted(number: int, noun: str) -> str:
@@ -40,3 +56,22 @@ def counted(number: int, noun: str) -> str:
 def age(delta: timedelta) -> str:
     """How long ago, roughly: `3 min ago`."""
     return f"{span(delta.total_seconds())} ago"
+
+
+def moment(time: datetime) -> str:
+    """`2026-11-22 06:14 UTC`."""
+    return f"{time:%Y-%m-%d %H:%M} UTC"
+
+
+def printable(text: str) -> str:
+    """`text` without what could steer a terminal: control, escape, direction and unseen characters.
+
+    Line feeds and tabs stay.
+    """
+    return _UNSEEN.sub("", _ESCAPE.sub("", text))
+
+
+def one_line(text: str, *, most: int = 100) -> str:
+    """Printable text on one line, cut to `most` characters with an ellipsis."""
+    line = printable(" ".join(text.split()))
+    return line if len(line) <= most else line[: most - 1].rstrip() + "…"

@@ -1,0 +1,123 @@
+"""`batchai report`: what came of a job's items, and what every attempt cost."""
+
+from datetime import datetime
+from pathlib import Path
+
+from batchai.clock import Clock
+from batchai.operations.stores import job_lines
+from batchai.reports.agreement import Agreement, stored_agreement
+from batchai.reports.job_report import (
+    AgreementLine,
+    BadRowLine,
+    BadRows,
+    Failure,
+    JobReport,
+    OpenAttempts,
+    Pair,
+)
+from batchai.reports.jobs import JobLine
+from batchai.reports.jobs_text import all_to_json, costs_text
+from batchai.reports.json_text import json_text
+from batchai.reports.lines import day_lines, model_lines, outcome_lines, overall_latency, run_lines
+from batchai.reports.report_text import report_text
+from batchai.reports.tally import tally
+from batchai.spec.models import Job
+from batchai.store import Reader, aggregates, open_reader
+from batchai.store.lock import is_held
+
+_MOST_DISAGREEMENTS = 20
+_MOST_BAD_ROWS = 20
+
+to_text = report_text
+to_json = json_text
+all_to_text = costs_text
+
+__all__ = ["all_to_json", "all_to_text", "report", "report_all", "to_json", "to_text"]
+
+
+def report(job: Job, *, clock: Clock | None = None) -> JobReport:
+    """Everything about the job's items and money, from one state of its store, also in mid-run.
+
+    Raises StoreError without a store, and where it cannot be read.
+    """
+    now = (clock or Clock()).utcnow()
+    is_working = is_held(job.store_path.with_suffix(".lock"))
+    reader = open_reader(job.store_path)
+    try:
+        with reader.snapshot():
+            return _report(job, reader, now=now, is_working=is_working)
+    finally:
+        reader.close()
+
+
+def report_all(folders: tuple[Path, ...] = ()) -> list[JobLine]:
+    """A line a store here, in jobs/ and in these folders; one that cannot be read says why."""
+    return job_lines(folders)
+
+
+def _report(job: Job, reader: Reader, *, now: datetime, is_working: bool) -> JobReport:
+    step = job.steps[-1].name
+    cells = list(aggregates.attempt_cells(reader))
+    latencies = aggregates.latencies(reader)
+    number, at_risk = reader.open_attempts()
+    results = job.output.path
+    return JobReport(
+        job=job.name,
+        at=now,
+        is_working=is_working,
+        items={state.value: count for state, count in reader.state_counts(step).items()},
+        fixed=aggregates.fixed_count(reader, step),
+        failures=_failures(reader, step),
+        total=tally(cells),
+        latency=overall_latency(latencies),
+        models=model_lines(cells, latencies),
+        outcomes=outcome_lines(cells),
+        runs=run_lines(
+            cells,
+            runs=reader.runs(),
+            launches=reader.launches(),
+            working_until=now if is_working else None,
+        ),
+        days=day_lines(cells),
+        open=OpenAttempts(number, at_risk),
+        agreement=_agreement(job, reader, step),
+        bad_rows=_bad_rows(reader),
+        last_reason=_last_reason(reader),
+        results=str(results) if results is not None and results.exists() else None,
+    )
+
+
+def _failures(reader: Reader, step: str) -> tuple[Failure, ...]:
+    return tuple(
+        Failure(kind, items, aggregates.example_error(reader, step, kind))
+        for kind, items in reader.failure_counts(step).items()
+    )
+
+
+def _last_reason(reader: Reader) -> str | None:
+    launches = reader.launches()
+    return launches[-1].reason if launches else None
+
+
+def _agreement(job: Job, reader: Reader, step: str) -> tuple[AgreementLine, ...]:
+    return tuple(map(_agreement_line, stored_agreement(reader, step, job.expect)))
+
+
+def _agreement_line(found: Agreement) -> AgreementLine:
+    different = [(pair, number) for pair, number in found.pairs.items() if pair[0] != pair[1]]
+    different.sort(key=lambda entry: (-entry[1], entry[0]))
+    return AgreementLine(
+        field=found.field,
+        column=found.column,
+        agreed=found.agreed,
+        compared=found.compared,
+        disagreements=tuple(
+            Pair(expected, given, number)
+            for (expected, given), number in different[:_MOST_DISAGREEMENTS]
+        ),
+    )
+
+
+def _bad_rows(reader: Reader) -> BadRows:
+    number, examples = aggregates.bad_rows(reader, limit=_MOST_BAD_ROWS)
+    return BadRows(number, tuple(BadRowLine(place, problem) for place, problem in examples))

@@ -1,0 +1,62 @@
+"""The stores that are found in some folders, each looked at without its job file."""
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from batchai.errors import StoreError
+from batchai.pricing import from_pico
+from batchai.reports.jobs import JobLine
+from batchai.store import Reader, aggregates, open_reader
+from batchai.store.lock import is_held
+
+
+def job_lines(folders: Sequence[Path] = ()) -> list[JobLine]:
+    """A line a store here, in jobs/ and in these folders, by folder and name."""
+    return [_line(path) for path in store_paths(folders)]
+
+
+def store_paths(folders: Sequence[Path] = ()) -> Iterator[Path]:
+    """Every `.batchai/*.db` here, in jobs/ and in these folders, each once."""
+    seen = set()
+    for folder in (Path(), Path("jobs"), *folders):
+        for path in sorted((folder / ".batchai").glob("*.db")):
+            if path.resolve() not in seen:
+                seen.add(path.resolve())
+                yield path
+
+
+def _line(path: Path) -> JobLine:
+    try:
+        reader = open_reader(path)
+    except StoreError as error:
+        return JobLine(path.stem, str(path), problem=str(error))
+    try:
+        with reader.snapshot():
+            return _read(reader, path)
+    except StoreError as error:
+        return JobLine(path.stem, str(path), problem=str(error))
+    finally:
+        reader.close()
+
+
+def _read(reader: Reader, path: Path) -> JobLine:
+    runs, launches = reader.runs(), reader.launches()
+    step = aggregates.first_step(reader)
+    counts = {} if step is None else reader.state_counts(step)
+    is_working = is_held(path.with_suffix(".lock"))
+    last = launches[-1] if launches else None
+    return JobLine(
+        job=path.stem,
+        store=str(path),
+        is_working=is_working,
+        items={state.value: number for state, number in counts.items()},
+        runs=len(runs),
+        attempts=sum(run.attempts for run in runs),
+        cost_usd=sum((run.cost for run in runs), from_pico(0)),
+        unconfirmed_usd=sum((run.unconfirmed for run in runs), from_pico(0)),
+        run_cost_usd=runs[-1].cost if runs else from_pico(0),
+        budget_usd=runs[-1].budget if runs else None,
+        in_flight=reader.open_attempts()[0],
+        last_at=None if last is None else (last.ended_at or last.started_at),
+        reason=None if last is None or is_working else (last.reason or "died"),
+    )

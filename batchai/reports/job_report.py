@@ -1,0 +1,192 @@
+"""The report of one job as a value: what came of the items, and what every attempt cost.
+
+`json_text` of it is the report's JSON. Fields are added to it, never renamed or removed, while
+`schema_version` is 1. Money is USD as a string, times are UTC in ISO 8601, durations are seconds.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, timedelta
+from decimal import Decimal
+
+from batchai.domain import Outcome
+from batchai.reports.tally import Tally
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """Selected items that failed in one way, or wait for the user; one item's reason as example."""
+
+    kind: str
+    items: int
+    example: str
+
+
+@dataclass(frozen=True, slots=True)
+class Latency:
+    """Seconds until an answer: half of the answers came within p50, 95 % within p95."""
+
+    p50_seconds: float
+    p95_seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class Resolved:
+    """One name under which a provider answered for a model; `model` None: it gave no answer."""
+
+    model: str | None
+    attempts: int
+    cost_usd: Decimal
+    first_sent_at: datetime
+    last_sent_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class ModelLine:
+    """A model as the job asked for it, `provider/name`."""
+
+    model: str
+    tally: Tally
+    latency: Latency | None
+    resolved: tuple[Resolved, ...]
+
+    @property
+    def names(self) -> tuple[Resolved, ...]:
+        """Under which names it answered, in the order of their first answers."""
+        return tuple(found for found in self.resolved if found.model is not None)
+
+
+@dataclass(frozen=True, slots=True)
+class OutcomeLine:
+    """Attempts that ended in one way."""
+
+    outcome: Outcome
+    tally: Tally
+
+
+@dataclass(frozen=True, slots=True)
+class RunLine:
+    """One run. working_seconds: the sum of its launches' times; wall_seconds: from the first one's
+    start to the last one's end; items_per_second: succeeded ones over working time."""
+
+    run: int
+    started_at: datetime
+    ended_at: datetime | None
+    budget_usd: Decimal | None
+    launches: int
+    working_seconds: float
+    wall_seconds: float
+    items_per_second: float
+    tally: Tally
+
+
+@dataclass(frozen=True, slots=True)
+class DayLine:
+    """Attempts sent on one day, UTC."""
+
+    day: date
+    tally: Tally
+
+
+@dataclass(frozen=True, slots=True)
+class OpenAttempts:
+    """Attempts that were sent and are not recorded yet: in flight, or their launch died.
+
+    at_risk_usd: the most that they can cost; it is in no other figure.
+    """
+
+    attempts: int
+    at_risk_usd: Decimal
+
+
+@dataclass(frozen=True, slots=True)
+class Pair:
+    """How often a result was given where another (or the same) was expected."""
+
+    expected: str
+    given: str
+    items: int
+
+
+@dataclass(frozen=True, slots=True)
+class AgreementLine:
+    """A result field beside the column of `expect:`; pairs: the commonest disagreements."""
+
+    field: str
+    column: str
+    agreed: int
+    compared: int
+    disagreements: tuple[Pair, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class BadRowLine:
+    """A row of the input that could not be used."""
+
+    place: str
+    problem: str
+
+
+@dataclass(frozen=True, slots=True)
+class BadRows:
+    """Rows that the last scan could not use; the first of them as examples."""
+
+    rows: int
+    examples: tuple[BadRowLine, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class JobReport:
+    """Everything about a job's items and money at one moment.
+
+    items: selected items by state. fixed: of the succeeded, those with the job's fixed values in
+    place of an answer. total and the lines of models, outcomes, runs and days are over all attempts
+    of the store, those of items that left the input among them; each list adds up to `total`.
+    last_reason: why the last launch ended, None while it works or where it died unnoticed.
+    results: the result file, None where there is none.
+    """
+
+    job: str
+    at: datetime
+    is_working: bool
+    items: dict[str, int]
+    fixed: int
+    failures: tuple[Failure, ...]
+    total: Tally
+    latency: Latency | None
+    models: tuple[ModelLine, ...]
+    outcomes: tuple[OutcomeLine, ...]
+    runs: tuple[RunLine, ...]
+    days: tuple[DayLine, ...]
+    open: OpenAttempts
+    agreement: tuple[AgreementLine, ...]
+    bad_rows: BadRows
+    last_reason: str | None
+    results: str | None
+
+    @property
+    def last_run(self) -> RunLine | None:
+        """The run of now, or the last one."""
+        return self.runs[-1] if self.runs else None
+
+    @property
+    def item_count(self) -> int:
+        """Selected items, whatever their state."""
+        return sum(self.items.values())
+
+
+def latency_of(milliseconds: Sequence[int]) -> Latency | None:
+    """Percentiles by nearest rank of ascending milliseconds; None of none."""
+    if not milliseconds:
+        return None
+    return Latency(_percentile(milliseconds, 50), _percentile(milliseconds, 95))
+
+
+def day_of(number: int) -> date:
+    """The day of so many days after 1970-01-01."""
+    return (datetime(1970, 1, 1, tzinfo=UTC) + timedelta(days=number)).date()
+
+
+def _percentile(milliseconds: Sequence[int], percent: int) -> float:
+    rank = -(-len(milliseconds) * percent // 100)
+    return milliseconds[rank - 1] / 1000
