@@ -102,54 +102,95 @@ def export(options: argparse.Namespace) -> int:
 
 def report(options: argparse.Namespace) -> int:
     """`batchai report`."""
-    from batchai.operations import report as operation
+    from batchai.operations.report import report as make_report
+    from batchai.operations.report import report_all
+    from batchai.reports.jobs_text import all_to_json, costs_text
+    from batchai.reports.json_text import json_text
+    from batchai.reports.report_text import report_text
 
     if options.job is None:
-        everything = operation.report_all()
-        print(
-            operation.all_to_json(everything) if options.json else operation.all_to_text(everything)
-        )
+        lines = report_all()
+        print(all_to_json(lines) if options.json else costs_text(lines))
         return 0
-    made = operation.report(_job(options))
-    print(operation.to_json(made) if options.json else operation.to_text(made, options.job))
+    made = make_report(_job(options))
+    print(json_text(made) if options.json else report_text(made, options.job))
     return 0
 
 
 def status(options: argparse.Namespace) -> int:
     """`batchai status`."""
-    from batchai.operations import status as operation
+    from batchai.operations.status import status as make_status
+    from batchai.operations.status import status_all
+    from batchai.reports.jobs_text import all_to_json, progress_text
+    from batchai.reports.json_text import json_text
+    from batchai.reports.status_text import status_text
 
     if options.job is None:
-        everything = operation.status_all()
-        print(
-            operation.all_to_json(everything) if options.json else operation.all_to_text(everything)
-        )
+        lines = status_all()
+        print(all_to_json(lines) if options.json else progress_text(lines))
         return 0
-    made = operation.status(_job(options))
-    print(operation.to_json(made) if options.json else operation.to_text(made, options.job))
+    made = make_status(_job(options))
+    print(json_text(made) if options.json else status_text(made, options.job))
     return 0
 
 
 def show(options: argparse.Namespace) -> int:
     """`batchai show`."""
-    from batchai.operations import show as operation
+    from batchai.operations.show import show as find
+    from batchai.reports.json_text import json_text
+    from batchai.reports.show_text import show_text
 
-    made = operation.show(
+    found = find(
         _job(options),
         key=options.key,
         failed=options.failed,
         unknown=options.unknown,
         limit=options.n,
     )
-    print(operation.to_json(made) if options.json else operation.to_text(made, options.job))
+    print(json_text(found) if options.json else show_text(found, options.job))
     return 0
 
 
 def init(options: argparse.Namespace) -> int:
     """`batchai init`."""
-    from batchai.operations import init as operation
+    from batchai.operations.init import init as write
 
-    print(operation.to_text(operation.init(options.name, options.data, folder=Path.cwd())))
+    written = write(
+        options.name,
+        options.data,
+        folder=Path.cwd(),
+        template=options.template,
+        force=options.force,
+    )
+    print(written.text)
+    return 0
+
+
+def doctor(options: argparse.Namespace) -> int:
+    """`batchai doctor`."""
+    from batchai.operations.doctor import doctor as look
+    from batchai.operations.findings import findings_exit_code, findings_json, findings_text
+
+    found = look(Path.cwd())
+    print(_dumped(findings_json(found)) if options.json else findings_text(found))
+    return findings_exit_code(found)
+
+
+def models(options: argparse.Namespace) -> int:
+    """`batchai models`."""
+    from batchai.operations.models import models as find
+    from batchai.operations.models import models_json, models_text
+
+    found = find(options.pattern)
+    print(_dumped(models_json(found)) if options.json else models_text(found))
+    return 0
+
+
+def backup(options: argparse.Namespace) -> int:
+    """`batchai backup`."""
+    from batchai.operations.backup import backup as copy
+
+    print(copy(_job(options), options.to, overwrite=options.overwrite).text)
     return 0
 
 
@@ -157,7 +198,7 @@ def schema(_options: argparse.Namespace) -> int:
     """`batchai schema`."""
     from batchai.spec import editor_schema
 
-    print(json.dumps(editor_schema(), indent=2, ensure_ascii=False))
+    print(_dumped(editor_schema()))
     return 0
 
 
@@ -172,8 +213,15 @@ COMMANDS: dict[str, Command] = {
     "status": status,
     "show": show,
     "init": init,
+    "doctor": doctor,
+    "models": models,
     "schema": schema,
+    "backup": backup,
 }
+
+
+def _dumped(value: object) -> str:
+    return json.dumps(value, indent=2, ensure_ascii=False)
 
 
 def _job(options: argparse.Namespace) -> Job:
