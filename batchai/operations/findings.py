@@ -5,6 +5,8 @@ from dataclasses import asdict, dataclass
 from enum import StrEnum
 from typing import Any
 
+from batchai.spec.document import printable
+
 
 class Level(StrEnum):
     """How much a finding matters; only a problem makes the exit code 1."""
@@ -32,7 +34,7 @@ def findings_text(findings: Sequence[Finding]) -> str:
         f"{finding.level:<{level_width}}  {finding.subject:<{subject_width}}  {finding.text}"
         for finding in findings
     ]
-    return "\n".join([*lines, _verdict(findings)])
+    return "\n".join([*map(printable, lines), _verdict(findings)])
 
 
 def findings_json(findings: Iterable[Finding]) -> dict[str, Any]:

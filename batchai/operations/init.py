@@ -20,6 +20,7 @@ from batchai.reports.words import counted
 from batchai.secrets import Secret, find_key
 from batchai.sources import DataSketch, inspect_data
 from batchai.spec import load_job
+from batchai.spec.document import printable
 from batchai.spec.fields import JOB_NAME
 from batchai.spec.finding import SUFFIXES
 from batchai.spec.loading import shown_path
@@ -198,7 +199,11 @@ def _facts(data: Data) -> list[str]:
     if data.rows is None:
         return [f"no data yet: put it at {data.path}, or change the path"]
     noun = "document" if data.format == "files" else "row"
-    known = f"key {data.key}" if data.key is not None else "no key column, so known by content"
+    known = (
+        f"key {printable(data.key)}"
+        if data.key is not None
+        else "no key column, so known by content"
+    )
     return [f"{counted(data.rows, noun)}, {known}"]
 
 

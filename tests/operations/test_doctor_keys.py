@@ -119,6 +119,15 @@ def test_a_string_like_a_key_in_a_file_is_told_by_its_place(
     assert STRAY not in found.text
 
 
+def test_a_file_name_cannot_steer_the_terminal(here: Path) -> None:
+    (here / "a\x1b[2J\n.txt").write_text(STRAY)
+
+    text = findings_text(doctor(here, clock=NOVEMBER))
+
+    assert "\x1b" not in text
+    assert "a·[2J·.txt:1: looks like" in text
+
+
 def test_a_key_in_a_file_that_git_ignores_is_a_note(here: Path) -> None:
     repository(here)
     (here / ".gitignore").write_text(".env*\n")
