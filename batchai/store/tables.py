@@ -84,7 +84,7 @@ item_steps = Table(
     Column("run_id", Integer),
     Column("settled_at", BigInteger),
     UniqueConstraint("item_id", "step"),
-    Index("ix_item_steps_state", "state", "item_id"),
+    Index("ix_item_steps_state", "state", "step", "item_id"),  # counts by state read it alone
 )
 
 attempts = Table(
