@@ -8,6 +8,9 @@ from typing import Any
 from batchai.spec.document import printable
 
 
+_MAX_CHARS = 1000  # of one line
+
+
 class Level(StrEnum):
     """How much a finding matters; only a problem makes the exit code 1."""
 
@@ -34,7 +37,8 @@ def findings_text(findings: Sequence[Finding]) -> str:
         f"{finding.level:<{level_width}}  {finding.subject:<{subject_width}}  {finding.text}"
         for finding in findings
     ]
-    return "\n".join([*map(printable, lines), _verdict(findings)])
+    shown = (printable(line, limit=_MAX_CHARS) for line in lines)
+    return "\n".join([*shown, _verdict(findings)])
 
 
 def findings_json(findings: Iterable[Finding]) -> dict[str, Any]:

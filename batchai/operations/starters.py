@@ -15,6 +15,7 @@ from batchai.spec.document import printable
 LOCAL_MODEL = "local/smollm2-135m"
 KEYED_MODELS = ("anthropic/claude-haiku-4-5", "openai/gpt-5.4-mini")  # the first has preference
 
+_MAX_PATH = 200  # characters in a comment
 _MAX_LISTED = 40  # columns in a comment
 _MAX_SENT = 8  # columns in a prompt without a text column
 _NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]*")
@@ -161,7 +162,7 @@ def _head(template: Template, data: Data, name: str) -> list[str]:
             "# No data yet: put yours at the path below, and its columns into the prompt.",
         ]
     noun = "document" if data.format == "files" else "row"
-    lines.append(f"# Data: {printable(data.path)}, {counted(data.rows, noun)}")
+    lines.append(f"# Data: {printable(data.path, limit=_MAX_PATH)}, {counted(data.rows, noun)}")
     listed = ", ".join(map(printable, data.columns[:_MAX_LISTED]))
     if len(data.columns) > _MAX_LISTED:
         listed += f" and {len(data.columns) - _MAX_LISTED} more"
