@@ -2,6 +2,7 @@
 
 import csv
 import re
+import shutil
 from collections import Counter
 from datetime import date
 from itertools import combinations
@@ -14,7 +15,7 @@ from batchai.operations.check import check
 from batchai.spec import Overrides, load_job
 
 ROOT = Path(batchai.__file__).parents[1]
-JOBS = sorted((ROOT / "jobs").glob("*.yaml"))
+JOBS = sorted(path.stem for path in (ROOT / "jobs").glob("*.yaml"))
 KINDS = ("general", "financial", "technical", "custom")
 LOCAL = "local/smollm2-135m"
 
@@ -28,33 +29,37 @@ def words_of(text: str) -> set[str]:
     return set(re.findall(r"\w+", text.lower()))
 
 
-@pytest.fixture
-def input_given(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> tuple[str, ...]:
-    """Settings that stand in for what is fetched: a file with the columns of the real one."""
-    monkeypatch.chdir(ROOT)
-    sample = tmp_path / "amazon_reviews.csv"
-    sample.write_text("review_id,score,text,gold_sentiment\n1_1,2.5,works well.,positive\n")
-    return (f"input.path={sample}",)
+@pytest.fixture(scope="module")
+def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Jobs and data as in a fresh checkout, with a line of what data/fetch.py brings."""
+    folder = tmp_path_factory.mktemp("project")
+    leftovers = shutil.ignore_patterns(".batchai", ".env", "fetched", "__pycache__")
+    for name in ("jobs", "data"):
+        shutil.copytree(ROOT / name, folder / name, ignore=leftovers)
+    (folder / "data/fetched").mkdir()
+    (folder / "data/fetched/amazon_reviews.csv").write_text(
+        "review_id,score,text,gold_sentiment\n1_1,2.5,works well.,positive\n"
+    )
+    return folder
 
 
 @pytest.mark.parametrize("model", [None, LOCAL], ids=["own model", "local model"])
-@pytest.mark.parametrize("path", JOBS, ids=[path.stem for path in JOBS])
+@pytest.mark.parametrize("name", JOBS)
 def test_every_job_renders_all_its_items(
-    path: Path, model: str | None, input_given: tuple[str, ...], tmp_path: Path
+    name: str, model: str | None, project: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    settings = input_given if path.stem == "reviews" else ()
-    job = load_job(
-        path, overrides=Overrides(model=model, settings=settings, allow_paths=(tmp_path,))
-    )
+    monkeypatch.chdir(project)
+    job = load_job(project / f"jobs/{name}.yaml", overrides=Overrides(model=model))
     assert list(check(job, every_item=True)) == []
 
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_documents_are_asked_what_their_kind_asks(
-    kind: str, monkeypatch: pytest.MonkeyPatch
+    kind: str, project: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.chdir(ROOT)
-    job = load_job(ROOT / "jobs/documents.yaml", overrides=Overrides(variables=(f"kind={kind}",)))
+    monkeypatch.chdir(project)
+    overrides = Overrides(variables=(f"kind={kind}",))
+    job = load_job(project / "jobs/documents.yaml", overrides=overrides)
     [step] = job.steps
     assert list(check(job, every_item=True)) == []
     assert step.json_schema is not None
