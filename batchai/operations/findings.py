@@ -7,7 +7,6 @@ from typing import Any
 
 from batchai.spec.document import printable
 
-
 _MAX_CHARS = 1000  # of one line
 
 
