@@ -31,7 +31,7 @@ def run(options: argparse.Namespace) -> int:
         yes=options.yes,
         overwrite=options.overwrite,
     )
-    terminal = Terminal(job)
+    terminal = Terminal()
     try:
         summary = asyncio.run(run_job(job, chosen, console=terminal))
     finally:
@@ -46,7 +46,7 @@ def try_(options: argparse.Namespace) -> int:
     from batchai.operations.trial import try_items
 
     job = _job(options)
-    terminal = Terminal(job)
+    terminal = Terminal()
     try:
         trial = asyncio.run(try_items(job, count=options.n, key=options.key, console=terminal))
     finally:

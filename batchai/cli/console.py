@@ -11,7 +11,6 @@ from tqdm import tqdm
 from batchai.engine.progress import Progress
 from batchai.reports.words import usd
 from batchai.secrets import RedactingFilter, Redactor, known_keys
-from batchai.spec.models import Job
 
 _LINE_SECONDS = 10.0  # between plain lines
 
@@ -19,8 +18,7 @@ _LINE_SECONDS = 10.0  # between plain lines
 class Terminal:
     """Says, asks and shows on stderr; answers of the program go to stdout."""
 
-    def __init__(self, job: Job) -> None:
-        self._budget = job.budget_usd
+    def __init__(self) -> None:
         self._is_terminal = sys.stderr.isatty()
         self._bar: tqdm[Any] | None = None
         self._last_line = time.monotonic()
@@ -71,12 +69,13 @@ class Terminal:
             self._last_text = text
             self.say(f"{time.strftime('%H:%M:%S')} {text}")
 
-    def _words(self, progress: Progress, waits_for: str | None) -> str:
+    @staticmethod
+    def _words(progress: Progress, waits_for: str | None) -> str:
         parts = []
-        if self._budget is not None:
-            parts.append(f"{usd(progress.cost)} of {usd(self._budget)}")
-        elif progress.cost:
-            parts.append(usd(progress.cost))
+        if progress.budget is not None:
+            parts.append(f"{usd(progress.spent)} of {usd(progress.budget)}")
+        elif progress.spent:
+            parts.append(usd(progress.spent))
         if failed := progress.failed.total():
             parts.append(f"{failed:,} failed")
         if progress.retries:

@@ -131,12 +131,13 @@ _PLAN_WORDS = {
 
 def _counts(summary: RunSummary) -> str:
     counts = summary.counts
-    parts = [f"{counts.get(State.SUCCEEDED, 0):,} succeeded"]
+    succeeded = f"{counts.get(State.SUCCEEDED, 0):,} succeeded"
+    if before := summary.progress.settled_before:
+        succeeded += f" ({before:,} items were done before, nothing is sent twice)"
+    parts = [succeeded]
     parts += [f"{number:,} {kind}" for kind, number in summary.failures.items()]
     if pending := counts.get(State.PENDING, 0):
         parts.append(f"{pending:,} to do")
-    if before := summary.progress.settled_before:
-        parts.append(f"{before:,} of them done before, nothing sent twice")
     return " · ".join(parts)
 
 

@@ -16,6 +16,8 @@ class Progress:
     to_send: int = 0  # items that this launch is to bring to an end, as far as they are known
     is_counted: bool = True  # False while a scan still finds more of them
     settled_before: int = 0
+    budget: Decimal | None = None  # of the run
+    spent_before: Decimal = NO_COST  # by the run's earlier launches
     succeeded: int = 0
     failed: Counter[str] = field(default_factory=Counter)
     attempts: int = 0
@@ -28,6 +30,11 @@ class Progress:
     changes: Counter[str] = field(default_factory=Counter)
     bad_rows: int = 0
     resolved_models: Counter[str] = field(default_factory=Counter)
+
+    @property
+    def spent(self) -> Decimal:
+        """What the run has cost so far, in USD, as far as it is confirmed."""
+        return self.spent_before + self.cost
 
     @property
     def settled(self) -> int:

@@ -40,6 +40,7 @@ class Launch:
         job, step, store, clock = opened.job, opened.step, opened.store, opened.clock
         self._opened = opened
         self._progress = progress
+        progress.budget, progress.spent_before = job.budget_usd, run.cost
         self.run = run
         self._id = store.begin_launch(run.id, now=clock.utcnow())
         self._budget = Budget(job.budget_usd, spent=run.cost, unconfirmed=run.unconfirmed)
