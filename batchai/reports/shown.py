@@ -1,0 +1,105 @@
+"""Items for a person to look at: one in full, or a list of them. JSON: `json_text` of the value."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from decimal import Decimal
+from typing import Any
+
+from batchai.domain import Outcome, State, Usage
+
+
+@dataclass(frozen=True, slots=True)
+class Turn:
+    """One message of a prompt; role is system, user or assistant."""
+
+    role: str
+    content: str
+
+
+@dataclass(frozen=True, slots=True)
+class ShownPrompt:
+    """An item's prompt, rendered again from its stored row with the job of now.
+
+    problem: why it cannot be; then there are no turns. as_sent: whether it is the request that the
+    stored result or failure came of; None where there is none yet.
+    """
+
+    turns: tuple[Turn, ...]
+    problem: str = ""
+    as_sent: bool | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ShownAttempt:
+    """One attempt. outcome None: sent and not recorded. model: who answered, else who was asked.
+
+    answer: what the model wrote where that became no result (a result is the item's).
+    """
+
+    number: int
+    run: int
+    outcome: Outcome | None
+    model: str
+    sent_at: datetime
+    latency_seconds: float | None
+    max_tokens: int
+    tokens: Usage
+    cost_usd: Decimal
+    unconfirmed_usd: Decimal
+    status: int | None
+    request_id: str | None
+    detail: str
+    answer: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class ItemLine:
+    """An item in short. kind: how its last attempt ended, None before the first.
+
+    cost_usd: of all its attempts; unconfirmed_usd: what they may have cost beside.
+    """
+
+    key: str
+    state: State
+    kind: str | None
+    error: str
+    result: Any
+    model: str | None
+    attempts: int
+    cost_usd: Decimal
+    unconfirmed_usd: Decimal
+
+
+@dataclass(frozen=True, slots=True)
+class ShownItem:
+    """One item in full. fields: its row, None where the store does not keep it.
+
+    position: in the input, from 0. is_selected: whether it is in the input's selection still.
+    """
+
+    job: str
+    item: ItemLine
+    position: int
+    is_selected: bool
+    fields: dict[str, Any] | None
+    settled_at: datetime | None
+    prompt: ShownPrompt
+    attempts: tuple[ShownAttempt, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class ShownList:
+    """Selected items of one sort. items, failures: how many there are of each state and kind.
+
+    wanted: the sort in words; matching: how many are of it, `lines` the first of them.
+    """
+
+    job: str
+    items: dict[str, int]
+    failures: dict[str, int]
+    wanted: str
+    matching: int
+    lines: tuple[ItemLine, ...]
+
+
+Shown = ShownItem | ShownList
