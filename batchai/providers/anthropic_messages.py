@@ -6,7 +6,7 @@ from typing import Any
 from batchai.domain import ModelSettings, Outcome, Reply, Request, Usage
 from batchai.providers.bodies import Bodies
 from batchai.providers.calls import Line, call, consistent, count, malformed
-from batchai.providers.clients import open_http
+from batchai.providers.clients import open_http, request_options
 from batchai.schemas import normalise
 from batchai.spec.models import Model
 
@@ -43,12 +43,13 @@ class AnthropicMessages:
         client._custom_headers = _headers(model, key, omit=anthropic.Omit())
         self._line = Line(
             client=client,
-            path="/v1/messages",
+            url=f"{base_url.rstrip('/')}/v1/messages",
             status_error=anthropic.APIStatusError,
             connection_error=anthropic.APIConnectionError,
             read=read_message,
             key=key,
-            options={"timeout": timeout},  # without it the header x-stainless-timeout is NOT_GIVEN
+            # without the timeout the header x-stainless-timeout is NOT_GIVEN
+            options=request_options(timeout),
         )
         self._bodies = Bodies(_constant_part)
 

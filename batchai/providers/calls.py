@@ -36,11 +36,12 @@ class Line:
     """A client with what is needed to use it and to read what comes back.
 
     status_error, connection_error: the SDK's exceptions with and without an HTTP response.
+    url: complete, since an SDK parses and joins one that is relative for each request.
     read: a decoded 200 → outcome, text, usage, model and detail. key: only to redact it.
     """
 
     client: SdkClient
-    path: str
+    url: str
     status_error: type[Exception]
     connection_error: type[Exception]
     read: Callable[[dict[str, Any]], Reply]
@@ -53,7 +54,7 @@ async def call(line: Line, body: bytes, *, deadline_seconds: float) -> Reply:
     try:
         async with asyncio.timeout(deadline_seconds):
             response = await line.client.post(
-                line.path, cast_to=httpx2.Response, content=body, options=line.options
+                line.url, cast_to=httpx2.Response, content=body, options=line.options
             )
     except TimeoutError:
         return Reply(

@@ -1,8 +1,13 @@
 """The HTTP client under both SDKs: shared, without retries, redirects or ambient settings."""
 
+from collections.abc import Mapping
+from typing import Any
+
 import httpx2
 
 from batchai.providers.transport import CONNECT_SECONDS, KeepaliveTransport
+
+_NEGOTIATION = ("accept-encoding", "connection")  # of httpx2's own headers; the SDKs set the rest
 
 
 def open_http(base_url: str) -> tuple[httpx2.Timeout, httpx2.AsyncClient]:
@@ -11,10 +16,59 @@ def open_http(base_url: str) -> tuple[httpx2.Timeout, httpx2.AsyncClient]:
     The timeout bounds single socket operations; each call has its own total deadline on top.
     """
     timeout = httpx2.Timeout(None, connect=CONNECT_SECONDS)
-    client = httpx2.AsyncClient(
-        transport=KeepaliveTransport(base_url),
-        timeout=timeout,
-        follow_redirects=False,  # a redirect would forward the prompt to another host
-        trust_env=False,
-    )
-    return timeout, client
+    return timeout, StraightClient(KeepaliveTransport(base_url), timeout)
+
+
+def request_options(
+    timeout: httpx2.Timeout, *, headers: Mapping[str, Any] | None = None
+) -> dict[str, Any]:
+    """What an SDK's `post` takes as `options`.
+
+    All are the defaults; but an SDK deep-copies those that it is not given, for each request.
+    """
+    return {"timeout": timeout, "max_retries": 0, "params": {}, "headers": headers or {}}
+
+
+class StraightClient(httpx2.AsyncClient):
+    """Sends what an SDK builds as it is, for one address.
+
+    Cookies, authentication, hooks and redirects have no use here (a redirect would forward the
+    prompt to another host), but httpx2's way through them costs as much as the sending: it parses
+    the address twice, and merges and copies all headers, for each request.
+    """
+
+    def __init__(self, transport: httpx2.AsyncBaseTransport, timeout: httpx2.Timeout) -> None:
+        super().__init__(
+            transport=transport, timeout=timeout, follow_redirects=False, trust_env=False
+        )
+        self._straight = transport
+        self._own_headers = [(name, self.headers[name]) for name in _NEGOTIATION]
+        self._address = ("", httpx2.URL(""))
+
+    def build_request(
+        self,
+        method: str,
+        url: httpx2.URL | str,
+        *,
+        content: Any = None,
+        headers: Any = None,
+        **others: Any,
+    ) -> httpx2.Request:
+        """With a body of bytes: aiohttp adds its length and the host. Others as httpx2 does."""
+        if not isinstance(content, bytes) or others.get("params"):
+            return super().build_request(method, url, content=content, headers=headers, **others)
+        if self._address[0] != url:
+            self._address = (str(url), httpx2.URL(url))
+        given = headers.multi_items() if isinstance(headers, httpx2.Headers) else headers
+        return httpx2.Request(
+            method,
+            self._address[1],
+            headers=[*self._own_headers, *given],
+            stream=httpx2.ByteStream(content),
+        )
+
+    async def send(self, request: httpx2.Request, **_options: Any) -> httpx2.Response:
+        """Exactly one request; the answer is read whole."""
+        if self.is_closed:
+            raise RuntimeError("the client has been closed")
+        return await self._straight.handle_async_request(request)

@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 from batchai.domain import ModelSettings, Outcome, Reply, Request, Usage
 from batchai.providers.bodies import Bodies
 from batchai.providers.calls import Line, call, consistent, count, malformed
-from batchai.providers.clients import open_http
+from batchai.providers.clients import open_http, request_options
 from batchai.schemas import normalise
 
 OFFICIAL_URL = "https://api.openai.com/v1"
@@ -42,18 +42,18 @@ class OpenAIChat:
         )
         # Else OPENAI_CUSTOM_HEADERS of the environment would ride along, even replace the key.
         client._custom_headers = {}
-        keyless = {"headers": {"Authorization": openai.Omit()}}
+        keyless = {"Authorization": openai.Omit()}
         self._official = is_official(base_url)
         if not self._official:  # the account's names are nobody else's business
             client.organization = client.project = None
         self._line = Line(
             client=client,
-            path="/chat/completions",
+            url=f"{base_url.rstrip('/')}/chat/completions",
             status_error=openai.APIStatusError,
             connection_error=openai.APIConnectionError,
             read=read_completion,
             key=key,
-            options={} if key else keyless,
+            options=request_options(timeout, headers=None if key else keyless),
         )
         self._bodies = Bodies(_constant_part)
 

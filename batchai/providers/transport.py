@@ -54,7 +54,7 @@ class KeepaliveTransport(httpx2.AsyncBaseTransport):
                 headers=[
                     (n.decode("latin-1"), v.decode("latin-1")) for n, v in request.headers.raw
                 ],
-                data=request.content,
+                data=request.read(),
                 allow_redirects=False,
                 proxy=self._proxy,
             ) as response:
