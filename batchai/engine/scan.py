@@ -168,7 +168,7 @@ class Scan:
         for base, record in keyed:
             before[base] += 1
             if before[base] > 1 and self._columns:
-                bad.append(BadRow(record.place, _duplicate(base, self._columns)))
+                bad.append(BadRow(record.place, duplicate_key(base, self._columns)))
                 continue
             key = base if before[base] == 1 else f"{base}-{before[base]}"
             items.append(Item(key, self._position, record.fields, record.place))
@@ -249,7 +249,8 @@ def _render(prompts: Prompts, fields: Any) -> tuple[Rendered | None, bytes]:
     return rendered, prompts.fingerprint(rendered)
 
 
-def _duplicate(key: str, columns: tuple[str, ...]) -> str:
+def duplicate_key(key: str, columns: tuple[str, ...]) -> str:
+    """What is wrong with a row whose key came before."""
     return (
         f"the key {', '.join(columns)} = {key!r} was there before; make it unique, or take several "
         "columns as `input.key`"

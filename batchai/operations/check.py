@@ -1,9 +1,10 @@
 """`batchai check`: mistakes that can be found without sending anything."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from difflib import get_close_matches
 
-from batchai.errors import BatchaiError, SpecError, TemplateError
+from batchai.engine.scan import duplicate_key
+from batchai.errors import BadRowError, BatchaiError, SourceError, SpecError, TemplateError
 from batchai.exports import check_export
 from batchai.operations.export import last_export, output_path
 from batchai.operations.opening import max_tokens_of, open_input, prompts_of
@@ -11,7 +12,7 @@ from batchai.pricing import price_for
 from batchai.prompts import fields_used
 from batchai.providers import parameter_mistakes, turn_mistakes
 from batchai.schemas import AnswerSchema, result_fields, schema_mistakes
-from batchai.sources import BadRow, Source, key_of
+from batchai.sources import BadRow, Record, Source, key_of
 from batchai.spec.models import Fixed, Job, Policies, Repair, Step
 from batchai.store.values import to_json
 
@@ -68,7 +69,22 @@ def spec_mistakes(job: Job) -> Iterator[str]:
 
 
 def input_mistakes(job: Job, source: Source) -> Iterator[str]:
-    """Fields that the job names and the input does not have."""
+    """Fields that the input does not have; rows among the first 1,000 that cannot be used."""
+    missing = list(_missing_columns(job, source))
+    yield from missing
+    if missing or job.input.on_bad_row == "skip":
+        return
+    try:
+        for bad in _bad_rows(source.head(), job.input.key):
+            yield (
+                f"{bad.place}: {bad.problem}; mend it, or pass such rows over with "
+                "`on_bad_row: skip`"
+            )
+    except SourceError as error:
+        yield str(error)
+
+
+def _missing_columns(job: Job, source: Source) -> Iterator[str]:
     columns = source.columns()
     if not columns:
         return
@@ -82,6 +98,25 @@ def input_mistakes(job: Job, source: Source) -> Iterator[str]:
                 f"{job.path.name}: {place}: {source.name} has no column {field!r}"
                 f"{_guess(field, columns) or f'; it has {shown}'}"
             )
+
+
+def _bad_rows(head: Sequence[Record | BadRow], key_columns: tuple[str, ...]) -> Iterator[BadRow]:
+    """Rows without a usable key, and keys that come twice, among the first records."""
+    seen: set[str] = set()
+    for record in head:
+        if isinstance(record, BadRow):
+            yield record
+            continue
+        if not key_columns:
+            continue
+        try:
+            key = key_of(record.fields, key_columns)
+        except BadRowError as error:
+            yield BadRow(record.place, str(error))
+            continue
+        if key in seen:
+            yield BadRow(record.place, duplicate_key(key, key_columns))
+        seen.add(key)
 
 
 def _item_mistakes(job: Job, source: Source) -> Iterator[str]:

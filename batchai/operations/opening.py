@@ -18,7 +18,7 @@ from batchai.prompts import Prompts
 from batchai.providers import Provider, key_variables, open_provider
 from batchai.schemas import AnswerSchema, default_max_tokens
 from batchai.secrets import find_key
-from batchai.sources import BadRow, Source, open_items, open_source
+from batchai.sources import Source, open_items, open_source
 from batchai.spec import spec_identity
 from batchai.spec.models import Job, Step
 from batchai.store import Reader, Store
@@ -39,26 +39,13 @@ class Opened:
 
 
 def open_input(job: Job, items: Items | None = None) -> Source:
-    """The job's source, its first 1,000 records looked at.
-
-    Raises SpecError where the input cannot be used, before anything is spent.
-    """
+    """The job's source. Raises SpecError where the input cannot be used."""
     try:
-        source = (
-            open_source(job.input, job.vars)
-            if items is None
-            else open_items(items, job.input, job.vars)
-        )
-        head = source.head()
+        if items is None:
+            return open_source(job.input, job.vars)
+        return open_items(items, job.input, job.vars)
     except SourceError as error:
         raise SpecError(str(error)) from error
-    bad = [entry for entry in head if isinstance(entry, BadRow)]
-    if bad and job.input.on_bad_row == "stop":
-        raise SpecError(
-            f"{bad[0].place}: {bad[0].problem}; mend it, or pass such rows over with "
-            "`on_bad_row: skip`"
-        )
-    return source
 
 
 def settings_of(step: Step) -> ModelSettings:

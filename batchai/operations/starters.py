@@ -13,7 +13,7 @@ from batchai.reports.words import counted
 from batchai.spec.document import printable
 
 LOCAL_MODEL = "local/smollm2-135m"
-KEYED_MODELS = ("anthropic/claude-haiku-4-5", "openai/gpt-5.4-mini")  # the first has preference
+KEYED_MODELS = ("anthropic/claude-haiku-5-5", "openai/gpt-6-luna")  # the first has preference
 
 _MAX_PATH = 200  # characters in a comment
 _MAX_LISTED = 40  # columns in a comment

@@ -24,13 +24,13 @@ def test_jobs_here_and_in_jobs_are_checked_and_other_yaml_is_not(here: Path) -> 
 
 
 def test_a_job_without_its_key_is_told(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    write_job(here, model="openai/gpt-5.4-mini")
+    write_job(here, model="openai/gpt-6-luna")
     assert about(here, "job.yaml")[0].level is Level.WARNING
     assert "needs a key: set OPENAI_API_KEY" in about(here, "job.yaml")[0].text
 
     monkeypatch.setenv("OPENAI_API_KEY", CANARY)
     assert about(here, "job.yaml") == [
-        Finding(Level.OK, "job.yaml", "is in order, openai/gpt-5.4-mini")
+        Finding(Level.OK, "job.yaml", "is in order, openai/gpt-6-luna")
     ]
 
 

@@ -30,7 +30,7 @@ def test_every_template_is_ready_to_run_on_every_kind_of_data(
     result = init("job", Path(name), folder=keyed, template=template)
 
     job = ready(result)
-    assert job.steps[0].model.name == "anthropic/claude-haiku-4-5"
+    assert job.steps[0].model.name == "anthropic/claude-haiku-5-5"
     assert job.budget_usd is not None
     assert last_line(result).endswith("next: batchai try job")
 
@@ -39,8 +39,8 @@ def test_every_template_is_ready_to_run_on_every_kind_of_data(
 @pytest.mark.parametrize(
     ("variable", "model"),
     [
-        ("ANTHROPIC_API_KEY", "anthropic/claude-haiku-4-5"),
-        ("OPENAI_API_KEY", "openai/gpt-5.4-mini"),
+        ("ANTHROPIC_API_KEY", "anthropic/claude-haiku-5-5"),
+        ("OPENAI_API_KEY", "openai/gpt-6-luna"),
         (None, LOCAL_MODEL),
     ],
 )

@@ -1,0 +1,46 @@
+"""The Python API: `from batchai import load_job, run, results, report`."""
+
+from decimal import Decimal
+from pathlib import Path
+
+import pytest
+
+from batchai import load_job, report, results, run
+from batchai.errors import RefusedError
+from batchai.simulator import Simulator
+from tests.kit import Workspace
+
+
+def test_a_job_runs_and_gives_results_and_report(tmp_path: Path) -> None:
+    with Simulator() as sim:
+        job = load_job(Workspace(tmp_path, sim.openai_url).write(5).job_path, budget="1")
+        summary = run(job)
+
+    assert summary.exit_code == 0
+    assert [row.key for row in results(job)] == ["k0", "k1", "k2", "k3", "k4"]
+    assert all(row.result["mood"] in {"good", "bad"} for row in results(job))
+    assert report(job).total.cost_usd == summary.run.cost > Decimal(0)
+
+
+async def test_it_runs_inside_a_running_loop(tmp_path: Path) -> None:
+    with Simulator() as sim:
+        job = load_job(Workspace(tmp_path, sim.openai_url).write(3).job_path)
+        assert run(job, yes=True).exit_code == 0
+
+
+def test_it_runs_over_mappings_and_sends_only_what_is_new(tmp_path: Path) -> None:
+    with Simulator() as sim:
+        job = load_job(Workspace(tmp_path, sim.openai_url).write(3).job_path)
+        items = [{"id": n, "text": f"item {n}"} for n in range(4)]
+        run(job, items, yes=True)
+        run(job, (item for item in [*items, {"id": 9, "text": "more"}]), yes=True)
+
+        assert len(sim.received) == 5
+    assert [row.fields["id"] for row in results(job)] == [0, 1, 2, 3, 9]
+
+
+def test_without_a_budget_it_asks_for_one(tmp_path: Path) -> None:
+    with Simulator() as sim:
+        job = load_job(Workspace(tmp_path, sim.openai_url).write(3).job_path)
+        with pytest.raises(RefusedError, match="budget"):
+            run(job)
