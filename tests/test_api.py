@@ -1,5 +1,9 @@
 """The Python API: `from batchai import load_job, run, results, report`."""
 
+import asyncio
+import os
+import signal
+import threading
 from decimal import Decimal
 from pathlib import Path
 
@@ -7,6 +11,7 @@ import pytest
 
 from batchai import load_job, report, results, run
 from batchai.errors import RefusedError
+from batchai.operations.run import RunSummary
 from batchai.simulator import Simulator
 from tests.kit import Workspace
 
@@ -26,6 +31,30 @@ async def test_it_runs_inside_a_running_loop(tmp_path: Path) -> None:
     with Simulator() as sim:
         job = load_job(Workspace(tmp_path, sim.openai_url).write(3).job_path)
         assert run(job, yes=True).exit_code == 0
+
+
+def test_a_notebooks_stop_drains_and_returns_what_is_done(tmp_path: Path) -> None:
+    with Simulator() as sim:
+        job = load_job(Workspace(tmp_path, sim.openai_url).write(30).job_path)
+        sim.hold()
+
+        def press() -> None:
+            sim.wait_for(4)
+            os.kill(os.getpid(), signal.SIGINT)
+            sim.release()
+
+        async def cell() -> RunSummary:
+            return run(job, yes=True)
+
+        presser = threading.Thread(target=press)
+        presser.start()
+        notebook = asyncio.new_event_loop()  # as a kernel's: SIGINT is a KeyboardInterrupt
+        summary = notebook.run_until_complete(cell())
+        notebook.close()
+        presser.join()
+
+    assert summary.exit_code == 130
+    assert 4 <= summary.progress.succeeded < 30
 
 
 def test_it_runs_over_mappings_and_sends_only_what_is_new(tmp_path: Path) -> None:

@@ -8,11 +8,11 @@ from typing import Any, TypeVar
 
 from batchai.domain import ResultRow
 from batchai.operations.changes import Changed
-from batchai.operations.console import Console
+from batchai.operations.console import Console, StopButton
 from batchai.operations.opening import Items
-from batchai.operations.report import JobReport
 from batchai.operations.report import report as report_of
 from batchai.operations.run import RunOptions, RunSummary, run_job
+from batchai.reports.job_report import JobReport
 from batchai.spec import Overrides, find_job
 from batchai.spec import load_job as load_spec
 from batchai.spec.models import Job
@@ -63,7 +63,8 @@ def run(
     options = RunOptions(
         retry=outcomes if retry else None, changed=changed, yes=yes, overwrite=overwrite
     )
-    return _blocking(run_job(job, options, console=console, items=items))
+    stop = StopButton()
+    return _blocking(run_job(job, options, console=console, items=items, stop=stop), stop)
 
 
 def results(job: Job) -> Iterator[ResultRow]:
@@ -83,11 +84,16 @@ def report(job: Job) -> JobReport:
     return report_of(job)
 
 
-def _blocking(work: Coroutine[Any, Any, _T]) -> _T:
+def _blocking(work: Coroutine[Any, Any, _T], stop: StopButton) -> _T:
     """The coroutine's result; on a thread of its own where a loop runs in this one already."""
     try:
         asyncio.get_running_loop()
     except RuntimeError:
         return asyncio.run(work)
     with ThreadPoolExecutor(max_workers=1, thread_name_prefix="batchai") as thread:
-        return thread.submit(asyncio.run, work).result()
+        running = thread.submit(asyncio.run, work)
+        while True:
+            try:
+                return running.result()
+            except KeyboardInterrupt:  # a notebook's stop button
+                stop.press()

@@ -124,8 +124,9 @@ class Launch:
 
     @contextmanager
     def _signals(self) -> Iterator[None]:
-        """SIGINT and SIGTERM drain; a second one leaves at once. Only in the main thread."""
+        """SIGINT and SIGTERM (main thread only) and the stop button drain; a second one leaves."""
         loop = asyncio.get_running_loop()
+        self._opened.stop.connect(lambda: self._interrupt(Reason.INTERRUPTED))
         taken = []
         for number, reason in _SIGNALS.items():
             with suppress(NotImplementedError, ValueError, RuntimeError):

@@ -12,7 +12,7 @@ from batchai.engine.policy import Retries
 from batchai.engine.step import PreparedStep
 from batchai.errors import ProviderError, SourceError, SpecError
 from batchai.limits import Calibration
-from batchai.operations.console import Console
+from batchai.operations.console import Console, StopButton
 from batchai.pricing import Rates, price_for
 from batchai.prompts import Prompts
 from batchai.providers import Provider, key_variables, open_provider
@@ -36,6 +36,7 @@ class Opened:
     step: PreparedStep
     console: Console
     clock: Clock
+    stop: StopButton
 
 
 def open_input(job: Job, items: Items | None = None) -> Source:
@@ -115,7 +116,12 @@ def most_concurrency(job: Job) -> int:
 
 @asynccontextmanager
 async def opened(
-    job: Job, *, console: Console, items: Items | None = None, clock: Clock | None = None
+    job: Job,
+    *,
+    console: Console,
+    items: Items | None = None,
+    clock: Clock | None = None,
+    stop: StopButton | None = None,
 ) -> AsyncIterator[Opened]:
     """Source, provider, store and step of a job, opened for one launch.
 
@@ -135,6 +141,7 @@ async def opened(
                 step=prepare_step(job, provider, rates, store.reader),
                 console=console,
                 clock=clock or Clock(),
+                stop=stop or StopButton(),
             )
         finally:
             await store.close()

@@ -3,7 +3,7 @@
 from dataclasses import dataclass, replace
 
 from batchai.clock import Clock
-from batchai.domain import State
+from batchai.domain import NO_COST, State
 from batchai.engine.progress import Progress
 from batchai.engine.runner import End
 from batchai.engine.scan import Change
@@ -11,7 +11,7 @@ from batchai.errors import ExportError, RefusedError
 from batchai.exports import ExportSummary, check_export
 from batchai.operations.changes import Approach, Changed, approach_to, scan_of, surveyable
 from batchai.operations.check import refuse_mistakes
-from batchai.operations.console import Console, Silence
+from batchai.operations.console import Console, Silence, StopButton
 from batchai.operations.export import export_after, last_export, output_path
 from batchai.operations.launch import Launch, begin_or_continue
 from batchai.operations.opening import Items, Opened, opened
@@ -60,6 +60,7 @@ async def run_job(
     console: Console | None = None,
     items: Items | None = None,
     clock: Clock | None = None,
+    stop: StopButton | None = None,
 ) -> RunSummary:
     """Work on the job until nothing is left or something stops it; everything is recorded then.
 
@@ -72,7 +73,7 @@ async def run_job(
     check_export(target, overwrite=options.overwrite, written_before=last_export(job, target))
     if options.fresh and (old := set_aside(job.store_path)):
         console.say(f"Starting from nothing; the former store is {old.name}.")
-    async with opened(job, console=console, items=items, clock=clock) as found:
+    async with opened(job, console=console, items=items, clock=clock, stop=stop) as found:
         refuse_mistakes(job, found.source)
         return await _run(found, options)
 
@@ -155,7 +156,9 @@ def _ask_price(found: Opened, survey: Survey) -> Opened:
         )
     if not answer:
         raise RefusedError(f"{name}: nothing was sent")
-    return replace(found, job=found.job.model_copy(update={"budget_usd": survey.worst}))
+    last = found.store.reader.last_run()
+    spent = last.cost + last.unconfirmed if last is not None and last.ended_at is None else NO_COST
+    return replace(found, job=found.job.model_copy(update={"budget_usd": spent + survey.worst}))
 
 
 def _change_table(job: Job, survey: Survey) -> str:
