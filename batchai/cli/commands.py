@@ -121,9 +121,9 @@ def status(options: argparse.Namespace) -> int:
     """`batchai status`."""
     from batchai.operations.status import status as make_status
     from batchai.operations.status import status_all
+    from batchai.reports.job_status import status_text
     from batchai.reports.jobs_text import all_to_json, progress_text
     from batchai.reports.json_text import json_text
-    from batchai.reports.status_text import status_text
 
     if options.job is None:
         lines = status_all()
@@ -138,7 +138,7 @@ def show(options: argparse.Namespace) -> int:
     """`batchai show`."""
     from batchai.operations.show import show as find
     from batchai.reports.json_text import json_text
-    from batchai.reports.show_text import show_text
+    from batchai.reports.shown_text import shown_text
 
     found = find(
         _job(options),
@@ -147,7 +147,7 @@ def show(options: argparse.Namespace) -> int:
         unknown=options.unknown,
         limit=options.n,
     )
-    print(json_text(found) if options.json else show_text(found, options.job))
+    print(json_text(found) if options.json else shown_text(found, options.job))
     return 0
 
 

@@ -4,32 +4,21 @@ import json
 from pathlib import Path
 
 from batchai.domain import State
-from batchai.engine.runner import Reason
+from batchai.engine.runner import End, Reason
 from batchai.engine.scan import Change
 from batchai.operations.plan import Plan
 from batchai.operations.run import RunSummary
 from batchai.operations.trial import Trial, TriedItem
+from batchai.reports.next_step import Standing, next_step
+from batchai.reports.reasons import why_ended
 from batchai.reports.words import counted, printable, share, span, usd
-
-_STOPPED = {
-    Reason.INTERRUPTED: "Interrupted; everything that was answered is saved.",
-    Reason.TERMINATED: "Terminated; everything that was answered is saved.",
-    Reason.BUDGET: "Stopped: the budget is used up.",
-    Reason.QUOTA: "Stopped: the account has no credit left, or its spend limit is reached.",
-    Reason.AUTH: "Stopped: the provider refused the key.",
-    Reason.UNKNOWN_MODEL: "Stopped: the provider does not serve this model at this address.",
-    Reason.OUTAGE: "Stopped: the provider did not serve for too long (limits.max_wait).",
-    Reason.STOP_IF: "Stopped: too many items failed (stop_if).",
-    Reason.SOURCE: "Stopped: the input cannot be read further.",
-    Reason.STORE: "Stopped: the store cannot be written.",
-}
 
 
 def run_text(summary: RunSummary, name: str) -> str:
     """How a launch ended, where the results are, what to type next (`name`: JOB as typed)."""
     lines = []
     if summary.end.reason is not Reason.FINISHED:
-        lines.append(_STOPPED[summary.end.reason])
+        lines.append(_ended(summary.end))
         if summary.end.detail:
             lines.append(f"  {printable(summary.end.detail)}")
     lines.append(_counts(summary))
@@ -64,7 +53,7 @@ def trial_text(trial: Trial, name: str, *, shows_prompts: bool) -> str:
     for item in trial.tried:
         lines += _tried_lines(item, shows_prompts=shows_prompts)
     if trial.end.reason is not Reason.FINISHED:
-        lines += [_STOPPED[trial.end.reason], f"  {printable(trial.end.detail)}"]
+        lines += [_ended(trial.end), f"  {printable(trial.end.detail)}"]
     valid = sum(item.row.state is State.SUCCEEDED for item in trial.tried)
     line = f"{valid} of {len(trial.tried)} valid, kept"
     sent = [item for item in trial.tried if item.is_new]
@@ -173,18 +162,24 @@ def _changes(summary: RunSummary) -> str:
     return "Changes: " + ", ".join(parts) if parts else ""
 
 
+def _ended(end: End) -> str:
+    words = why_ended(end.reason.value)
+    return f"{words[0].upper()}{words[1:]}; everything that was answered is saved."
+
+
 def _next_step(summary: RunSummary, name: str) -> str:
-    if summary.end.reason is Reason.BUDGET:
-        return f"batchai run {name} --budget AMOUNT"
-    if summary.end.reason is Reason.STOP_IF:
-        return f"batchai show {name} --failed"
-    if summary.end.reason is not Reason.FINISHED or summary.counts.get(State.PENDING):
-        return f"batchai run {name}   (goes on where it stopped)"
-    if summary.failures:
-        return f"batchai show {name} --failed   or   batchai run {name} --retry failed"
-    if summary.job.input.limit is not None:
-        return f"batchai run {name} --limit all   (the rest; nothing is sent twice)"
-    return f"batchai report {name}"
+    done = summary.counts.get(State.SUCCEEDED, 0)
+    standing = Standing(
+        items={state.value: number for state, number in summary.counts.items()},
+        failures=summary.failures,
+        is_working=False,
+        reason=summary.end.reason.value,
+        cost_per_item=summary.run.cost / done if done else None,
+    )
+    step = next_step(standing, name)
+    if step is None and summary.job.input.limit is not None:
+        step = f"batchai run {name} --limit all   (the rest; nothing is sent twice)"
+    return step or f"batchai report {name}"
 
 
 def _tried_lines(item: TriedItem, *, shows_prompts: bool) -> list[str]:

@@ -65,7 +65,7 @@ def test_failed_items_exit_1_unless_they_are_allowed(tmp_path: Path, capsys: Pri
 
         assert main(["run", str(space.job_path), "--yes"]) == 1
         assert "9 succeeded · 1 refused" in (said := capsys.readouterr().out)
-        assert "--retry failed" in said
+        assert "--failed" in said
 
         space.top = "allow_failed: 10%"
         space.write_job()
