@@ -34,12 +34,17 @@ def next_step(standing: Standing, name: str) -> str | None:
     if standing.items.get(State.PENDING):
         wants_money = standing.reason == "budget"
         return f"batchai run {job}{' --budget AMOUNT' if wants_money else ''}"
-    again = {kind: number for kind, number in standing.failures.items() if kind not in _SETTLED}
+    again = {kind: number for kind, number in standing.failures.items() if is_worth_a_retry(kind)}
     if again:
         return f"batchai run {job} --retry {','.join(again)}{_price(standing, sum(again.values()))}"
     if standing.failures:
         return f"batchai show {job} --failed"
     return None
+
+
+def is_worth_a_retry(kind: str | None) -> bool:
+    """Whether the same request may well succeed another time."""
+    return kind not in _SETTLED
 
 
 def _price(standing: Standing, items: int) -> str:

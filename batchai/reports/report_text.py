@@ -3,13 +3,15 @@
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from decimal import Decimal
+from pathlib import Path
 
 from batchai.domain import State
-from batchai.reports.job_report import JobReport, ModelLine, RunLine
+from batchai.reports.job_report import JobReport, Latency, ModelLine, OutcomeLine, RunLine
 from batchai.reports.next_step import Standing, next_step
 from batchai.reports.tables import table, without_empty_columns
 from batchai.reports.tally import Tally
-from batchai.reports.words import counted, one_line, printable, share, span, usd
+from batchai.reports.words import counted, one_line, printable, share, span, usd, wait
+from batchai.spec.loading import shown_path
 
 _MOST_DAYS = 14
 _MOST_RUNS = 10
@@ -26,6 +28,8 @@ _COLUMNS = (
     "cost",
     "unconfirmed",
     "per success",
+    "p50",
+    "p95",
 )
 
 
@@ -91,7 +95,7 @@ def _remarks(report: JobReport) -> Iterator[str]:
     yield from _changed_names(report.models)
     yield from _bad_rows(report)
     if report.results is not None:
-        yield f"results: {printable(report.results)}"
+        yield f"results: {printable(shown_path(Path(report.results)))}"
 
 
 def _effort(report: JobReport) -> str:
@@ -104,11 +108,8 @@ def _effort(report: JobReport) -> str:
     if total.cost_per_success_usd:
         parts.append(f"{usd(total.cost_per_success_usd)} per success")
     seconds = sum(run.working_seconds for run in report.runs)
-    if seconds:
+    if seconds and total.succeeded:
         parts.append(f"{span(seconds)} of work, {total.succeeded / seconds:,.1f} items/s")
-    if report.latency is not None:
-        latency = report.latency
-        parts.append(f"answers in {latency.p50_seconds:.1f} s, 95 % in {latency.p95_seconds:.1f} s")
     return " · ".join(parts)
 
 
@@ -150,9 +151,10 @@ def _changed_names(models: Iterable[ModelLine]) -> Iterator[str]:
 def _bad_rows(report: JobReport) -> Iterator[str]:
     if not report.bad_rows.rows:
         return
-    yield f"{counted(report.bad_rows.rows, 'row')} of the input left out, as they cannot be used:"
+    why = "since it cannot be used" if report.bad_rows.rows == 1 else "since they cannot be used"
+    yield f"{counted(report.bad_rows.rows, 'row')} of the input left out, {why}:"
     for row in report.bad_rows.examples[:_MOST_BAD_ROWS]:
-        yield f"  {one_line(row.place)}: {one_line(row.problem)}"
+        yield f"  {one_line(row.place, most=200)}: {one_line(row.problem)}"
 
 
 def _failures(report: JobReport) -> list[str]:
@@ -168,41 +170,32 @@ def _sums(report: JobReport) -> list[str]:
     """Models, outcomes, runs and days in one table, so that their columns align."""
     if not report.total.attempts:
         return []
-    has_cost = bool(report.total.cost_usd or report.total.unconfirmed_usd)
-    rows = [["", *_COLUMNS]]
-    rows += _section("by model", _model_rows(report.models), has_cost=has_cost)
-    outcomes = [
-        (line.outcome.value, replace(line.tally, cost_per_success_usd=None))
-        for line in report.outcomes
-    ]
-    rows += _section("by outcome", outcomes, has_cost=has_cost)
+    rows = [["", *_COLUMNS], ["by model"]]
+    rows += [_row(line.model, line.tally, line.latency) for line in report.models]
+    rows += [["by outcome"], *(_outcome_row(line) for line in report.outcomes)]
     if len(report.runs) > 1:
-        runs = [(_run_label(run), run.tally) for run in report.runs[-_MOST_RUNS:]]
-        rows += _section("by run", runs, has_cost=has_cost)
+        rows.append(["by run"])
+        rows += [_row(_run_label(line), line.tally) for line in report.runs[-_MOST_RUNS:]]
     if len(report.days) > 1:
-        days = [(f"{line.day}", line.tally) for line in report.days[-_MOST_DAYS:]]
-        rows += _section("by day (UTC)", days, has_cost=has_cost)
-    rows.append(["total", *_figures(report.total, has_cost=has_cost)])
+        rows.append(["by day (UTC)"])
+        rows += [_row(f"{line.day}", line.tally) for line in report.days[-_MOST_DAYS:]]
+    rows.append(["total", *_figures(report.total), *_waits(report.latency)])
     return table(without_empty_columns(rows))
 
 
-def _model_rows(models: Iterable[ModelLine]) -> list[tuple[str, Tally]]:
-    return [(printable(line.model), line.tally) for line in models]
+def _outcome_row(line: OutcomeLine) -> list[str]:
+    return _row(line.outcome.value, replace(line.tally, cost_per_success_usd=None))
+
+
+def _row(label: str, sums: Tally, latency: Latency | None = None) -> list[str]:
+    return [f"  {printable(label)}", *_figures(sums), *_waits(latency)]
 
 
 def _run_label(run: RunLine) -> str:
     return f"{run.run}, {run.started_at:%Y-%m-%d %H:%M}"
 
 
-def _section(
-    title: str, lines: Iterable[tuple[str, Tally]], *, has_cost: bool
-) -> Iterator[list[str]]:
-    yield [title]
-    for label, sums in lines:
-        yield [f"  {label}", *_figures(sums, has_cost=has_cost)]
-
-
-def _figures(sums: Tally, *, has_cost: bool) -> list[str]:
+def _figures(sums: Tally) -> list[str]:
     tokens = sums.tokens
     per_success = sums.cost_per_success_usd
     return [
@@ -212,10 +205,14 @@ def _figures(sums: Tally, *, has_cost: bool) -> list[str]:
         _number(tokens.cache_write_5m + tokens.cache_write_1h),
         _number(tokens.output),
         _number(tokens.reasoning),
-        usd(sums.cost_usd) if has_cost else "",
+        usd(sums.cost_usd) if sums.cost_usd else "",
         usd(sums.unconfirmed_usd) if sums.unconfirmed_usd else "",
-        usd(per_success) if has_cost and per_success else "",
+        usd(per_success) if per_success else "",
     ]
+
+
+def _waits(latency: Latency | None) -> list[str]:
+    return [] if latency is None else [wait(latency.p50_seconds), wait(latency.p95_seconds)]
 
 
 def _number(count: int) -> str:

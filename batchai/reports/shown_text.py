@@ -5,9 +5,10 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from batchai.domain import State
+from batchai.reports.next_step import is_worth_a_retry
 from batchai.reports.shown import ItemLine, Shown, ShownAttempt, ShownItem, ShownList, ShownPrompt
 from batchai.reports.tables import table, without_empty_columns
-from batchai.reports.words import counted, moment, one_line, printable, span, usd
+from batchai.reports.words import counted, moment, one_line, printable, usd, wait
 
 _INDENT = "  "
 
@@ -72,7 +73,7 @@ def _item(shown: ShownItem, name: str) -> Iterator[str]:
         yield from _section(f"result of {printable(item.model or '')}", _result(item.result))
     if shown.attempts:
         yield from _section("attempts", _attempts(shown.attempts))
-    if item.state in {State.FAILED, State.UNKNOWN}:
+    if item.state in {State.FAILED, State.UNKNOWN} and is_worth_a_retry(item.kind):
         yield ""
         yield f"next: batchai run {shlex.quote(name)} --retry {item.kind}"
 
@@ -90,7 +91,8 @@ def _prompt(prompt: ShownPrompt) -> Iterator[str]:
 def _attempts(attempts: tuple[ShownAttempt, ...]) -> Iterator[str]:
     rows = [["", "sent", "outcome", "took", "in", "out", "cost", "unconfirmed", "model"]]
     rows += [_attempt_row(attempt) for attempt in attempts]
-    lines = table(without_empty_columns(rows), left=(1, 2))
+    aligned = without_empty_columns(rows)
+    lines = table(aligned, left=(1, 2, len(aligned[0]) - 1))
     yield _INDENT + lines[0]
     for attempt, line in zip(attempts, lines[1:], strict=True):
         yield _INDENT + line
@@ -106,7 +108,7 @@ def _attempt_row(attempt: ShownAttempt) -> list[str]:
         f"{attempt.number}",
         moment(attempt.sent_at),
         "not recorded" if attempt.outcome is None else attempt.outcome.value,
-        "" if attempt.latency_seconds is None else span(attempt.latency_seconds),
+        "" if attempt.latency_seconds is None else wait(attempt.latency_seconds),
         f"{tokens.input:,}" if tokens.input else "",
         f"{tokens.output:,}" if tokens.output else "",
         usd(attempt.cost_usd) if attempt.cost_usd else "",

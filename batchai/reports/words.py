@@ -43,6 +43,11 @@ def span(seconds: float) -> str:
     return f"{minutes // 60}:{minutes % 60:02} h"
 
 
+def wait(seconds: float) -> str:
+    """How long one answer took: `340 ms`, `1.2 s`, `42 s`."""
+    return f"{seconds * 1000:.0f} ms" if seconds < 1 else span(seconds)
+
+
 def share(part: float | Decimal, whole: float | Decimal) -> str:
     """`93 %`; a dash where there is nothing to share."""
     return f"{100 * float(part) / float(whole):.0f} %" if whole else "–"
@@ -54,8 +59,9 @@ def counted(number: int, noun: str) -> str:
 
 
 def age(delta: timedelta) -> str:
-    """How long ago, roughly: `3 min ago`."""
-    return f"{span(delta.total_seconds())} ago"
+    """How long ago: `42 s ago`, `4:17 min ago`."""
+    seconds = delta.total_seconds()
+    return f"{span(seconds)} ago" if seconds >= 1 else "just now"
 
 
 def moment(time: datetime) -> str:

@@ -192,7 +192,7 @@ class Reader:
             .where(steps.c.step == step, steps.c.state.in_(["failed", "unknown"]))
             .where(items.c.selected == 1)
             .group_by(steps.c.outcome)
-            .order_by(func.count().desc())
+            .order_by(func.count().desc(), steps.c.outcome)
         )
         return {str(row[0]): int(row[1]) for row in self._all(query)}
 

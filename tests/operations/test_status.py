@@ -1,0 +1,186 @@
+"""Where a job stands: at work, stopped, done."""
+
+import asyncio
+import json
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from batchai.clock import Clock
+from batchai.errors import StoreBusyError, StoreError
+from batchai.operations import status as operation
+from batchai.operations.run import RunOptions, run_job
+from batchai.simulator import Fault, Served, Settings, Simulator, scripted
+from batchai.store.lock import Lock, is_held
+from tests.kit import Workspace
+
+CONCURRENCY = 4
+LIMIT = f"limits: {{concurrency: {CONCURRENCY}}}\nbudget_usd: 1"
+
+
+class Later(Clock):
+    """A clock that is so far ahead."""
+
+    def __init__(self, ahead: timedelta) -> None:
+        self._ahead = ahead
+
+    def utcnow(self) -> datetime:
+        return super().utcnow() + self._ahead
+
+
+@contextmanager
+def launched(space: Workspace) -> Iterator[None]:
+    """A launch in another thread, until its end."""
+    launch = threading.Thread(
+        target=lambda: asyncio.run(run_job(space.job(), RunOptions(yes=True)))
+    )
+    launch.start()
+    try:
+        yield
+    finally:
+        launch.join()
+
+
+def test_a_launch_at_work_is_seen_with_its_rate_and_what_is_in_flight(tmp_path: Path) -> None:
+    with Simulator(Settings(faults=scripted([None, Fault.REFUSED]))) as sim:
+        space = Workspace(tmp_path, sim.openai_url, top=LIMIT).write(300)
+        with launched(space):
+            _hold_after(sim, 10)
+            found = operation.status(space.job())
+            sim.release()
+    assert found.is_working
+    assert found.in_flight == CONCURRENCY
+    assert found.at_risk_usd > 0
+    assert 0 < found.done < found.total
+    assert found.items_per_second is not None
+    assert found.eta_seconds is not None
+    text = operation.to_text(found, "job")
+    assert text.startswith("at work for ")
+    assert f"{CONCURRENCY} in flight (up to $" in text
+    assert "1 refused" in text
+    assert "next:" not in text
+
+
+def _hold_after(sim: Simulator, answers: int) -> None:
+    """Let it answer so many requests at least, and hold as many as may be in flight."""
+    sim.wait_for_served(answers)
+    sim.hold()
+    answered = sum(entry.served is not Served.PENDING for entry in sim.received)
+    sim.wait_for(answered + CONCURRENCY)
+
+
+def test_a_finished_job_says_how_it_ended_and_what_failed_last(tmp_path: Path) -> None:
+    with Simulator(
+        Settings(faults=lambda r, _: Fault.REFUSED if "number 1" in r.prompt else None)
+    ) as sim:
+        space = Workspace(tmp_path, sim.openai_url, top="budget_usd: 1").write(12)
+        space.run()
+    found = operation.status(space.job(), clock=Later(timedelta(hours=2)))
+    assert not found.is_working
+    assert (found.done, found.total) == (12, 12)
+    assert (found.items_per_second, found.eta_seconds) == (None, None)
+    assert found.failures == {"refused": 3}
+    assert {line.key for line in found.last_failures} == {"k1", "k10", "k11"}
+    assert all(line.error == "the model refused" and line.at for line in found.last_failures)
+    text = operation.to_text(found, "job")
+    assert text.startswith("finished (2:00 h ago, ")
+    assert text.endswith("next: batchai show job --failed")
+    value = json.loads(operation.to_json(found))
+    assert value["schema_version"] == 1
+    assert value["budget_usd"] == "1"
+    assert value["launch"]["reason"] == "finished"
+
+
+def test_items_that_were_never_sent_are_failures_too(tmp_path: Path) -> None:
+    with Simulator() as sim:
+        space = Workspace(tmp_path, sim.openai_url).write(4)
+        space.write_job(prompt="{{ item.text.nothing.there }}")
+        space.run()
+    found = operation.status(space.job())
+    assert found.failures == {"unrenderable": 4}
+    assert [line.key for line in found.last_failures] == ["k3", "k2", "k1"]
+
+
+def test_a_launch_that_was_killed_is_told_with_what_it_left(tmp_path: Path) -> None:
+    with Simulator() as sim:
+        space = Workspace(tmp_path, sim.openai_url, top=LIMIT).write(20)
+        sim.hold()
+        process = space.start("run", "--yes")
+        sim.wait_for(CONCURRENCY)
+        process.kill()
+        process.communicate(timeout=30)
+        found = operation.status(space.job())
+    assert not found.is_working
+    assert found.launch is not None
+    assert found.launch.reason == "died"
+    assert found.in_flight == CONCURRENCY
+    text = operation.to_text(found, "job")
+    assert text.startswith("died (killed, or the power was lost); began ")
+    assert f"{CONCURRENCY} in flight when it died (up to $" in text
+    assert text.endswith("next: batchai run job")
+
+
+def test_an_exhausted_budget_asks_for_another(tmp_path: Path) -> None:
+    with Simulator() as sim:
+        space = Workspace(tmp_path, sim.openai_url, top="budget_usd: 0.0005").write(30)
+        space.run()
+    text = operation.to_text(operation.status(space.job()), "job")
+    assert text.startswith("stopped: the budget is used up (")
+    assert text.endswith("next: batchai run job --budget AMOUNT")
+
+
+def test_all_jobs_are_a_line_each(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    with Simulator() as sim:
+        Workspace(tmp_path, sim.openai_url, top="budget_usd: 1").write(4).run()
+    lines = operation.status_all()
+    assert [(line.job, line.done, line.is_working) for line in lines] == [("job", 4, False)]
+    header, line = operation.all_to_text(lines).splitlines()
+    assert line.split()[:4] == ["job", "4", "4", "100"]
+    assert line.endswith("of $1.00  finished")
+    assert header.endswith("state")
+    assert json.loads(operation.all_to_json(lines))["total"]["items"] == 4
+
+
+def test_a_job_that_was_not_run_says_so(tmp_path: Path) -> None:
+    with pytest.raises(StoreError, match="no store yet"):
+        operation.status(Workspace(tmp_path, "http://127.0.0.1:9/v1").write(1).job())
+
+
+def test_probing_a_lock_takes_and_creates_nothing(tmp_path: Path) -> None:
+    path = tmp_path / "job.lock"
+    assert not is_held(path)
+    assert not path.exists()
+    lock = Lock(path)
+    assert is_held(path)
+    assert is_held(path)
+    with pytest.raises(StoreBusyError, match="another run holds this job"):
+        Lock(path)
+    lock.release()
+    assert not is_held(path)
+    Lock(path).release()
+
+
+def test_probes_neither_see_each_other_nor_keep_a_launch_out(tmp_path: Path) -> None:
+    path = tmp_path / "job.lock"
+    Lock(path).release()
+    over = threading.Event()
+    seen: list[bool] = []
+
+    def probe() -> None:
+        while not over.is_set():
+            seen.append(is_held(path))
+
+    probes = [threading.Thread(target=probe) for _ in range(2)]
+    for thread in probes:
+        thread.start()
+    while len(seen) < 500:
+        pass
+    over.set()
+    for thread in probes:
+        thread.join()
+    assert not any(seen)
