@@ -132,6 +132,8 @@ def _counts(summary: RunSummary) -> str:
 
 def _effort(summary: RunSummary) -> str:
     progress = summary.progress
+    if not progress.attempts:
+        return "Nothing was left to send."
     cost = "no cost"
     if summary.run.cost or summary.run.unconfirmed or summary.job.budget_usd is not None:
         cost = f"{usd(summary.run.cost)} in this run"

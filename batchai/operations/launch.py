@@ -3,7 +3,7 @@
 import asyncio
 import gc
 import signal
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from datetime import timedelta
 
@@ -102,7 +102,7 @@ class Launch:
         counts = store.reader.state_counts(self._opened.step.name)
         if scan_is_done(store.reader) and not counts.get(State.PENDING):
             store.end_run(self.run.id, now=now)
-        code = self._exit_code(end, counts)
+        code = exit_code(self._opened.job, end, counts)
         store.end_launch(self._id, exit_code=code, reason=end.reason.value, now=now)
         return code
 
@@ -149,11 +149,13 @@ class Launch:
             f"{usd(self._budget.reserved)} unconfirmed)."
         )
 
-    def _exit_code(self, end: End, counts: dict[State, int]) -> int:
-        if end.reason is not Reason.FINISHED:
-            return EXIT_CODES.get(end.reason, STOPPED)
-        failed = counts.get(State.FAILED, 0)
-        return 0 if failed <= most_failed(self._opened.job, sum(counts.values())) else 1
+
+def exit_code(job: Job, end: End, counts: Mapping[State, int]) -> int:
+    """What the command exits with: how the launch ended, and whether too many items failed."""
+    if end.reason is not Reason.FINISHED:
+        return EXIT_CODES.get(end.reason, STOPPED)
+    failed = counts.get(State.FAILED, 0)
+    return 0 if failed <= most_failed(job, sum(counts.values())) else 1
 
 
 @contextmanager

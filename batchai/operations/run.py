@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from batchai.clock import Clock
 from batchai.domain import NO_COST, State
 from batchai.engine.progress import Progress
-from batchai.engine.runner import End
+from batchai.engine.runner import End, Reason
 from batchai.engine.scan import Change
 from batchai.errors import ExportError, RefusedError
 from batchai.exports import ExportSummary, check_export
@@ -13,7 +13,7 @@ from batchai.operations.changes import Approach, Changed, approach_to, scan_of, 
 from batchai.operations.check import refuse_mistakes
 from batchai.operations.console import Console, Silence, StopButton
 from batchai.operations.export import export_after, last_export, output_path
-from batchai.operations.launch import Launch, begin_or_continue
+from batchai.operations.launch import Launch, begin_or_continue, exit_code
 from batchai.operations.opening import Items, Opened, opened
 from batchai.operations.survey import Survey, Surveyor
 from batchai.reports.agreement import Agreement, agreement
@@ -85,20 +85,23 @@ async def _run(found: Opened, options: RunOptions) -> RunSummary:
         store.retry(outcomes=options.retry or None)
     approach = approach_to(found.job, found.source, store.reader, changed=options.changed)
     found = await _settle_questions(found, approach, options)
-    run = begin_or_continue(found.job, store, clock=found.clock)
     progress = _progress(found, approach)
+    if approach.selection is None and not progress.to_send:
+        return await _nothing_to_send(found, options, progress)
+    run = begin_or_continue(found.job, store, clock=found.clock)
     launch = Launch(found, run, progress)
     started = found.clock.monotonic()
     end = await launch.work(approach)
     code = launch.end(end)
-    return await _summary(
-        found,
-        options,
-        end=end,
-        code=code,
-        progress=progress,
-        seconds=found.clock.monotonic() - started,
-    )
+    seconds = found.clock.monotonic() - started
+    return await _summary(found, options, end=end, code=code, progress=progress, seconds=seconds)
+
+
+async def _nothing_to_send(found: Opened, options: RunOptions, progress: Progress) -> RunSummary:
+    """Everything is settled: no run begins, but the result file is made sure of."""
+    end = End(Reason.FINISHED)
+    code = exit_code(found.job, end, found.store.reader.state_counts(found.step.name))
+    return await _summary(found, options, end=end, code=code, progress=progress, seconds=0)
 
 
 def _recover(found: Opened) -> None:
