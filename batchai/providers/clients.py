@@ -57,8 +57,9 @@ class StraightClient(httpx2.AsyncClient):
         """With a body of bytes: aiohttp adds its length and the host. Others as httpx2 does."""
         if not isinstance(content, bytes) or others.get("params"):
             return super().build_request(method, url, content=content, headers=headers, **others)
-        if self._address[0] != url:
-            self._address = (str(url), httpx2.URL(url))
+        address = str(url)
+        if self._address[0] != address:
+            self._address = (address, httpx2.URL(url))
         given = headers.multi_items() if isinstance(headers, httpx2.Headers) else headers
         return httpx2.Request(
             method,

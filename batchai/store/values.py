@@ -1,7 +1,7 @@
 """How values are written in the store: JSON text and integer milliseconds."""
 
 import json
-import re
+from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -9,11 +9,11 @@ import orjson
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MILLISECOND = timedelta(milliseconds=1)
-_WIDE_INTEGER = re.compile(r"\d{19}")  # may be over 2**63, which orjson would read as a float
+_WIDE = 2.0**63  # orjson reads integers of more than 64 bits as floats
 
 
 def to_json(value: Any) -> str:
-    """Compact JSON text; integers of any size stay integers."""
+    """Compact JSON text; integers of any size stay integers, lone surrogates are escaped."""
     try:
         return orjson.dumps(value).decode()
     except TypeError:
@@ -21,10 +21,12 @@ def to_json(value: Any) -> str:
 
 
 def from_json(text: str) -> Any:
-    """The value of a JSON text written by `to_json`."""
-    if _WIDE_INTEGER.search(text):
+    """The value of a JSON text written by `to_json`; raises ValueError."""
+    try:
+        value = orjson.loads(text)
+    except orjson.JSONDecodeError:
         return json.loads(text)
-    return orjson.loads(text)
+    return json.loads(text) if _hides_integer((value,)) else value
 
 
 def to_ms(time: datetime) -> int:
@@ -35,3 +37,17 @@ def to_ms(time: datetime) -> int:
 def from_ms(milliseconds: int) -> datetime:
     """Milliseconds since 1970 as a UTC-aware time."""
     return _EPOCH + milliseconds * _MILLISECOND
+
+
+def _hides_integer(values: Iterable[Any]) -> bool:
+    """Whether a float is so large that it may have been an integer."""
+    for value in values:
+        kind = type(value)
+        if kind is float:
+            if value >= _WIDE or value <= -_WIDE:
+                return True
+        elif (kind is dict and _hides_integer(value.values())) or (
+            kind is list and _hides_integer(value)
+        ):
+            return True
+    return False
