@@ -1,7 +1,7 @@
 """Sums and samples over a whole store, for reports. Read-only; money in pico-dollars, as stored.
 
 What grows with the store is read in ranges of ids: sorting a range at a time stays in memory and
-takes a third of the time that one GROUP BY over everything does. Call within `Reader.snapshot()`.
+takes half the time that one GROUP BY over everything does. Call within `Reader.snapshot()`.
 """
 
 import re
@@ -14,7 +14,7 @@ from batchai.domain import Outcome
 from batchai.store.queries import Reader
 from batchai.store.values import from_json
 
-_RANGE = 20_000  # ids
+_RANGE = 5_000  # ids
 _MOST_LATENCIES = 100_000
 _DAY_MS = 86_400_000
 
@@ -31,10 +31,11 @@ GROUP BY 1, 2, 3, 4, 5, 6, 7
 """  # noqa: S608 a number of ours
 
 _PAIRS = """
-SELECT i.row -> :column, CASE WHEN s.result LIKE '{%' THEN s.result -> :field ELSE s.result END
+SELECT i.row -> :column, CASE WHEN s.result LIKE '{%' THEN s.result -> :field ELSE s.result END,
+    count(*)
 FROM items AS i JOIN item_steps AS s ON s.item_id = i.id AND s.step = :step
 WHERE i.id > :after AND i.id <= :upto AND i.selected = 1 AND i.row IS NOT NULL
-AND s.state = 'succeeded'
+AND s.state = 'succeeded' GROUP BY 1, 2
 """
 _PLAIN_NAME = re.compile(r"[ !#-\[\]-~]+")  # ASCII but for the quote and the backslash
 
@@ -150,12 +151,13 @@ def value_pairs(
     """How often the input's `column` and the result's `field` hold which values, as JSON text.
 
     Of succeeded items whose row is kept; a result that is no object counts whole. Both names must
-    be extractable. Three times as fast as reading the rows.
+    be extractable. A fraction of the time that parsing the rows takes.
     """
     pairs: Counter[tuple[str | None, str | None]] = Counter()
     paths = {"column": f'$."{column}"', "field": f'$."{field}"', "step": step}
     for values in _ranges(reader, "items"):
-        pairs.update(map(tuple, reader.query(_PAIRS, {**values, **paths})))
+        for expected, given, number in reader.query(_PAIRS, {**values, **paths}):
+            pairs[expected, given] += number
     return pairs
 
 

@@ -9,7 +9,7 @@ from typing import IO
 
 from batchai.errors import StoreBusyError, StoreError
 
-_TRIES = 3
+_TRIES = 10
 _PROBE_SECONDS = 0.01
 
 

@@ -1,9 +1,11 @@
 """Where a job stands: at work, stopped, done."""
 
 import asyncio
+import fcntl
 import json
 import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -165,22 +167,18 @@ def test_probing_a_lock_takes_and_creates_nothing(tmp_path: Path) -> None:
     Lock(path).release()
 
 
-def test_probes_neither_see_each_other_nor_keep_a_launch_out(tmp_path: Path) -> None:
+def test_probes_do_not_see_each_other(tmp_path: Path) -> None:
     path = tmp_path / "job.lock"
     Lock(path).release()
-    over = threading.Event()
-    seen: list[bool] = []
-
-    def probe() -> None:
-        while not over.is_set():
-            seen.append(is_held(path))
-
-    probes = [threading.Thread(target=probe) for _ in range(2)]
-    for thread in probes:
-        thread.start()
-    while len(seen) < 500:
-        pass
-    over.set()
-    for thread in probes:
-        thread.join()
+    with ThreadPoolExecutor(2) as threads:
+        seen = list(threads.map(lambda _: is_held(path), range(500)))
     assert not any(seen)
+
+
+def test_a_launch_that_meets_a_probe_waits_the_moment_it_takes(tmp_path: Path) -> None:
+    path = tmp_path / "job.lock"
+    Lock(path).release()
+    with path.open() as probe:
+        fcntl.flock(probe, fcntl.LOCK_SH)
+        threading.Timer(0.001, fcntl.flock, (probe, fcntl.LOCK_UN)).start()
+        Lock(path).release()
