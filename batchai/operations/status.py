@@ -51,7 +51,8 @@ def _status(job: Job, reader: Reader, *, now: datetime, is_working: bool) -> Job
     run, launches = reader.last_run(), reader.launches()
     launch = launches[-1] if launches else None
     in_flight, at_risk = reader.open_attempts()
-    rate = _rate(reader, launch, now) if is_working and launch is not None else None
+    is_sending = is_working and launch is not None and launch.ended_at is None
+    rate = _rate(reader, launch, now) if launch is not None and is_sending else None
     pending = counts.get(State.PENDING, 0)
     return JobStatus(
         job=job.name,

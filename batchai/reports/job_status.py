@@ -90,8 +90,10 @@ def _lines(status: JobStatus, name: str) -> Iterator[str]:
 
 def _activity(status: JobStatus) -> str:
     launch = status.launch
+    if status.is_working and (launch is None or launch.ended_at is not None):
+        return "at work, its first requests are being prepared"
     if launch is None:
-        return "at work, its first requests are being prepared" if status.is_working else "not run"
+        return "not run yet"
     if status.is_working:
         spent = span((status.at - launch.started_at).total_seconds())
         return f"at work for {spent} (process {launch.pid}, run {status.run})"

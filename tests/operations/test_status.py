@@ -126,6 +126,18 @@ def test_a_launch_that_was_killed_is_told_with_what_it_left(tmp_path: Path) -> N
     assert text.endswith("next: batchai run job")
 
 
+def test_a_launch_that_has_not_begun_to_send_is_not_taken_for_the_last_one(tmp_path: Path) -> None:
+    with Simulator() as sim:
+        space = Workspace(tmp_path, sim.openai_url, top=LIMIT).write(4)
+        space.run()
+    lock = Lock(space.job().store_path.with_suffix(".lock"))
+    found = operation.status(space.job())
+    lock.release()
+    assert found.is_working
+    assert found.items_per_second is None
+    assert operation.to_text(found, "job").startswith("at work, its first requests are being")
+
+
 def test_an_exhausted_budget_asks_for_another(tmp_path: Path) -> None:
     with Simulator() as sim:
         space = Workspace(tmp_path, sim.openai_url, top="budget_usd: 0.0005").write(30)
