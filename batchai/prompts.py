@@ -60,15 +60,16 @@ class Prompts:
 
     def fingerprint(self, rendered: Rendered) -> bytes:
         """Hash of everything that decides the answer: equal requests have equal fingerprints."""
+        pieces = [_piece("system", rendered.system or "")]
+        pieces += [_piece(message.role, message.content) for message in rendered.messages]
         digest = self._prefix.copy()
-        for role, content in (
-            ("system", rendered.system or ""),
-            *((message.role, message.content) for message in rendered.messages),
-        ):
-            text = content.encode("utf-8", "surrogatepass")
-            digest.update(f"\0{role}\0{len(text)}\0".encode())
-            digest.update(text)
+        digest.update(b"".join(pieces))
         return digest.digest()[:FINGERPRINT_BYTES]
+
+
+def _piece(role: str, content: str) -> bytes:
+    text = content.encode("utf-8", "surrogatepass")
+    return b"\0%b\0%d\0%b" % (role.encode(), len(text), text)
 
 
 def fields_used(prompt: Prompt) -> set[str]:

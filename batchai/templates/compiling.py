@@ -41,7 +41,7 @@ def compile_template(source: str, *, place: str) -> Callable[[Mapping[str, Any]]
 
     def render(variables: Mapping[str, Any]) -> str:
         try:
-            return "".join(_bounded(template, variables))
+            return _bounded(template, variables)
         except _FAULTS as error:
             raise TemplateError(f"{place}: {_reason(error)}") from error
 
@@ -109,11 +109,13 @@ def _compile(source: str, place: str) -> Template:
             f"{place}, line {node.lineno} of the template: {what} is not available: write it out"
         )
     try:
-        return _SANDBOX.from_string(tree)
+        template = _SANDBOX.from_string(tree)
     except TemplateSyntaxError as error:
         raise _syntax_error(error, place) from error
     except _TOO_COMPLEX as error:
         raise TemplateError(f"{place}: is too complex: {_reason(error)}") from error
+    template.globals = {}  # the sandbox has none; a chain of nothing would be merged each time
+    return template
 
 
 def _parse(source: str, place: str) -> nodes.Template:
@@ -129,12 +131,14 @@ def _syntax_error(error: TemplateSyntaxError, place: str) -> TemplateError:
     return TemplateError(f"{place}, line {error.lineno} of the template: {error.message}")
 
 
-def _bounded(template: Template, variables: Mapping[str, Any]) -> Iterator[str]:
-    size = 0
-    for part in template.root_render_func(template.new_context(variables)):  # type: ignore[arg-type]
+def _bounded(template: Template, variables: Mapping[str, Any]) -> str:
+    parts, size = [], 0
+    context = template.new_context(variables, shared=True)  # type: ignore[arg-type]
+    for part in template.root_render_func(context):
         size += len(part)
         check_size(size)
-        yield part
+        parts.append(part)
+    return "".join(parts)
 
 
 def _reason(error: BaseException) -> str:
