@@ -6,6 +6,7 @@ import re
 import threading
 from collections import Counter
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import timedelta
 from decimal import Decimal
 from pathlib import Path
@@ -223,6 +224,22 @@ def test_fixed_values_and_bad_rows_are_told(tmp_path: Path) -> None:
     assert "2 succeeded items with the job's fixed values, no answer" in text
     assert "1 row of the input left out, since it cannot be used:\n" in text
     assert "data.csv:4: the key id = 'a' was there before" in text
+
+
+def test_what_is_free_has_no_cost_and_days_are_lines_where_there_are_several(
+    tmp_path: Path,
+) -> None:
+    with Simulator() as sim:
+        space = Workspace(tmp_path, sim.openai_url).write(2)
+        space.run("model.price=none")
+        space.write(3).run("model.price=none")
+    report = operation.report(space.job())
+    (day,) = report.days
+    earlier = replace(day, day=day.day - timedelta(days=1))
+    text = operation.to_text(replace(report, days=(earlier, day)), "job")
+    assert text.startswith("3 succeeded · no cost\n")
+    assert "$" not in text
+    assert f"by day (UTC)\n  {earlier.day} " in text
 
 
 def test_a_launch_that_died_worked_until_its_last_attempt() -> None:

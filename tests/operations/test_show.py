@@ -12,6 +12,7 @@ from batchai.operations.run import RunOptions
 from batchai.reports.shown import Shown, ShownItem, ShownList
 from batchai.simulator import Fault, Settings, Simulator
 from batchai.spec.models import Job
+from batchai.store import aggregates, open_reader
 from tests.kit import KEY, Workspace
 from tests.operations.reported import Made, make
 
@@ -100,6 +101,12 @@ def test_a_mistyped_key_or_kind_is_answered_with_the_nearest(job: Job) -> None:
         operation.show(job, key="k38x")
     with pytest.raises(SpecError, match=r"no such kind; did you mean 'invalid'"):
         operation.show(job, kind="invald")
+
+
+def test_a_large_store_looks_for_the_nearest_among_a_key_s_neighbours(job: Job) -> None:
+    reader = open_reader(job.store_path)
+    assert sorted(aggregates.keys_near(reader, "k20x", most=39)) == ["k20", "k21"]
+    reader.close()
 
 
 def test_json_has_the_whole_item_with_money_as_strings(job: Job) -> None:
