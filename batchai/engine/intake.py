@@ -1,6 +1,7 @@
 """The intake: what a scan finds is written to the store, from where the pool takes its work."""
 
 import asyncio
+from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -10,6 +11,7 @@ from batchai.engine.scan import SENT, Change, Finding, Scan, ScanChunk, SeenItem
 from batchai.store import Store
 from batchai.store.values import to_json
 
+_AT_ONCE = 5000  # removed items in a group: settlements wait for it
 SCAN_MARK = "scan"  # the fact in the store that says how far which selection was taken in
 
 _Operation = tuple[str, tuple[Any, ...]]
@@ -74,8 +76,8 @@ class Intake:
                 if chunk is None:
                     await self._finish()
                     return
-                await self._take(chunk)
-                refresh()
+                if await self._take(chunk):  # else the feed would look in vain, at some cost
+                    refresh()
         finally:
             await asyncio.to_thread(chunks.close)
 
@@ -84,7 +86,8 @@ class Intake:
         operations = [row for finding in findings for row in self._operations(finding)]
         await self._store.ledger.absorb(operations)
 
-    async def _take(self, chunk: ScanChunk) -> None:
+    async def _take(self, chunk: ScanChunk) -> bool:
+        """Write a chunk; returns whether it holds anything to send."""
         self._records += chunk.records
         operations: list[_Operation] = [
             ("bad_row", (bad.place, bad.problem)) for bad in chunk.bad_rows
@@ -94,7 +97,7 @@ class Intake:
         mark = self._selection.mark(records=self._records, done=False)
         operations.append(("set_meta", (SCAN_MARK, mark)))
         await self._store.ledger.absorb(operations)
-        self._count(chunk)
+        return self._count(chunk) > 0
 
     def _operations(self, finding: Finding) -> list[_Operation]:
         stored, item = finding.stored, finding.item
@@ -107,9 +110,11 @@ class Intake:
             ]
         self._seen.add(stored.item_id)
         operations: list[_Operation] = []
-        row = finding.row if finding.change in SENT or self._selection.retain_rows else None
-        if (stored.position, stored.selected, stored.row) != (item.position, True, row):
+        row = finding.row if self._selection.retain_rows or finding.change in SENT else None
+        if not (stored.position == item.position and stored.selected and stored.row == row):
             operations.append(("place_item", (item.position, row, stored.item_id)))
+        if finding.change is Change.SAME:  # nearly all of them, as a rule
+            return operations
         if finding.change in {Change.EDITED, Change.CHANGED}:
             operations.append(("reset_step", (stored.item_id, self._step)))
         if finding.change in {Change.KEPT, Change.REVALIDATED}:
@@ -119,16 +124,22 @@ class Intake:
     async def _finish(self) -> None:
         if not self._selection.is_first:
             gone = await asyncio.to_thread(self._store.reader.selected_but, self._seen.bits)
-            await asyncio.to_thread(self._store.deselect, gone)
+            for start in range(0, len(gone), _AT_ONCE):
+                removed = gone[start : start + _AT_ONCE]
+                await self._store.ledger.absorb(
+                    ("deselect_item", (item_id,)) for item_id in removed
+                )
             self._progress.changes["removed"] = len(gone)
         mark = self._selection.mark(records=self._records, done=True)
         await self._store.ledger.set_meta(SCAN_MARK, mark)
         self._progress.is_counted = True
 
-    def _count(self, chunk: ScanChunk) -> None:
-        changes = self._progress.changes
-        for finding in chunk.findings:
-            changes[finding.change.value] += 1
+    def _count(self, chunk: ScanChunk) -> int:
+        """Count a chunk's findings; returns how many are to be sent."""
+        counts = Counter(finding.change for finding in chunk.findings)
+        for change, number in counts.items():
+            self._progress.changes[change.value] += number
         self._progress.bad_rows += len(chunk.bad_rows)
-        sent = sum(finding.change in SENT for finding in chunk.findings)
+        sent = sum(counts[change] for change in SENT)
         self._progress.to_send += sent
+        return sent

@@ -12,7 +12,7 @@ from batchai.schemas import AnswerSchema
 from batchai.sources import Source
 from batchai.spec import spec_identity
 from batchai.spec.models import Job
-from batchai.store import Reader
+from batchai.store import Reader, Store
 from batchai.store.values import from_json
 
 Changed = Literal["rerun", "keep"]
@@ -20,11 +20,16 @@ Changed = Literal["rerun", "keep"]
 
 @dataclass(frozen=True, slots=True)
 class Approach:
-    """selection None: nothing changed and all is taken in, the store knows what is pending."""
+    """selection None: nothing changed and all is taken in, the store knows what is pending.
+
+    goes_on: with a comparison that the user has allowed under today's spec, and that was
+    interrupted.
+    """
 
     selection: Selection | None
     comparison: Comparison | None = None
     skip: int = 0
+    goes_on: bool = False
 
     @property
     def spec_changed(self) -> bool:
@@ -38,18 +43,33 @@ def approach_to(job: Job, source: Source, reader: Reader, *, changed: Changed | 
     stamp = stamp_of(job, source)
     before = _spec_before(job, reader, mark)
     if before is None and mark is not None and stamp is not None and mark["stamp"] == stamp:
-        if mark["done"] and not reader.has_pending_without_row():
+        knows_rows = not reader.has_pending_without_row()
+        if mark["done"] and knows_rows:
             return Approach(None)
-        if mark["first"]:
+        if mark["first"] and knows_rows:
             return Approach(_selection(job, stamp, is_first=True), skip=mark["records"])
-    if mark is None and reader.is_empty():
+    if reader.is_empty():
         return Approach(_selection(job, stamp, is_first=True))
-    keep = changed == "keep" or (changed is None and _was_keeping(mark))
+    goes_on = _goes_on(job, reader, mark)
+    keep = changed == "keep" or (changed is None and goes_on and mark["keep"])
     comparison = _comparison(job, before=before, keep=keep)
     selection = Selection(
         stamp, is_first=False, before=before, keep=keep, retain_rows=job.retain.items
     )
-    return Approach(selection, comparison)
+    return Approach(selection, comparison, goes_on=goes_on)
+
+
+def begin_scan(store: Store, approach: Approach) -> None:
+    """Write down what the approach is about to do; before the run takes on today's spec, so that
+    no launch which dies in between leaves a change behind that nobody notices."""
+    if approach.selection is None:
+        return
+    mark = approach.selection.mark(records=approach.skip, done=False)
+    store.begin_scan(
+        compare=approach.comparison is not None,
+        resumes=approach.skip > 0,
+        fact=(SCAN_MARK, mark),
+    )
 
 
 def scan_of(opened: Opened, reader: Reader, approach: Approach) -> Scan:
@@ -83,9 +103,12 @@ def comparison_with_today(job: Job, reader: Reader | None) -> Comparison:
     return _comparison(job, before=before, keep=False)
 
 
-def _was_keeping(mark: Mapping[str, Any] | None) -> bool:
-    """Whether an interrupted comparison was told to keep results."""
-    return mark is not None and not mark["done"] and bool(mark["keep"])
+def _goes_on(job: Job, reader: Reader, mark: Mapping[str, Any] | None) -> bool:
+    """Whether a comparison of today's spec was begun, so that the user has said what is to be."""
+    if mark is None or mark["done"] or mark["before"] is None:
+        return False
+    last = reader.last_run()
+    return last is not None and last.spec == spec_identity(job)
 
 
 def _selection(job: Job, stamp: str | None, *, is_first: bool) -> Selection:

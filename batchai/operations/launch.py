@@ -76,7 +76,6 @@ class Launch:
         opened, store = self._opened, self._opened.store
         if approach.selection is None:
             return await self._run()
-        store.begin_scan(compare=approach.comparison is not None)
         self._progress.is_counted = False
         reader = Reader(store.path)
         try:

@@ -9,7 +9,14 @@ from batchai.engine.runner import End, Reason
 from batchai.engine.scan import Change
 from batchai.errors import ExportError, RefusedError
 from batchai.exports import ExportSummary, check_export
-from batchai.operations.changes import Approach, Changed, approach_to, scan_of, surveyable
+from batchai.operations.changes import (
+    Approach,
+    Changed,
+    approach_to,
+    begin_scan,
+    scan_of,
+    surveyable,
+)
 from batchai.operations.check import refuse_mistakes
 from batchai.operations.console import Console, Silence, StopButton
 from batchai.operations.export import export_after, last_export, output_path
@@ -88,6 +95,7 @@ async def _run(found: Opened, options: RunOptions) -> RunSummary:
     progress = _progress(found, approach)
     if approach.selection is None and not progress.to_send:
         return await _nothing_to_send(found, options, progress)
+    begin_scan(store, approach)
     run = begin_or_continue(found.job, store, clock=found.clock)
     launch = Launch(found, run, progress)
     started = found.clock.monotonic()
@@ -123,7 +131,7 @@ def _recover(found: Opened) -> None:
 async def _settle_questions(found: Opened, approach: Approach, options: RunOptions) -> Opened:
     """What the user must say before money is spent; raises RefusedError where it is not said."""
     asks_price = not (found.step.rates.is_free or found.job.budget_usd is not None or options.yes)
-    asks_change = approach.spec_changed and options.changed is None
+    asks_change = approach.spec_changed and options.changed is None and not approach.goes_on
     if not asks_price and not asks_change:
         return found
     survey = await _survey(found, approach)

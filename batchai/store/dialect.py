@@ -4,6 +4,7 @@ The rest of the room is portable SQLAlchemy Core.
 """
 
 import os
+import re
 import sqlite3
 import sys
 from pathlib import Path
@@ -19,9 +20,10 @@ APPLICATION_ID = 0x62617463  # "batc"
 
 # WAL needs shared memory between processes: over these it can corrupt without an error
 # (https://www.sqlite.org/wal.html, "all processes must be on the same host computer").
-_UNSAFE_FILE_SYSTEMS = frozenset(
-    {"nfs", "nfs4", "cifs", "smb3", "smbfs", "9p", "virtiofs", "fuse.sshfs", "afs", "ceph"}
-)
+_NETWORK = r"9p|afs|beegfs|ceph|cifs|davfs|gluster|lustre|nfs|prl_fs|smb|vboxsf|virtiofs"
+_UNSAFE = re.compile(rf"{_NETWORK}|fuse\.(davfs|gcsfuse|gluster|rclone|s3fs|sshfs|vmhgfs)")
+_MOUNTS = Path("/proc/self/mounts")
+_OCTAL = re.compile(r"\\([0-7]{3})")  # how the table of mounts writes a space
 
 
 def writer_engine(path: Path) -> Engine:
@@ -45,6 +47,15 @@ def writer_engine(path: Path) -> Engine:
     return engine
 
 
+def overwrite_deleted(engine: Engine) -> None:
+    """From now on, overwrite with zeros what is deleted or replaced."""
+    engine.dispose()  # so that each connection is a new one
+
+    @event.listens_for(engine, "connect")
+    def _connected(connection: sqlite3.Connection, _record: object) -> None:
+        connection.execute("PRAGMA secure_delete=on")
+
+
 def reader_engine(path: Path) -> Engine:
     """An engine whose connections cannot write, and never checkpoint."""
 
@@ -58,27 +69,31 @@ def reader_engine(path: Path) -> Engine:
     return create_engine("sqlite://", creator=connect, poolclass=NullPool)
 
 
-def refuse_unsafe_folder(folder: Path) -> None:
-    """Raise StoreError where SQLite's write-ahead log cannot be trusted: network file systems."""
-    kind = _file_system(folder.resolve())
-    if kind in _UNSAFE_FILE_SYSTEMS:
+def refuse_unsafe_folder(folder: Path, *, mounts: Path = _MOUNTS) -> None:
+    """Raise StoreError where SQLite's write-ahead log cannot be trusted: network file systems.
+
+    mounts: the system's table of them.
+    """
+    kind = _file_system(folder.resolve(), mounts)
+    if _UNSAFE.match(kind):
         raise StoreError(
             f"{folder}: is on a network file system ({kind}), where a store can corrupt without an "
             "error; keep the job file on a local disk"
         )
 
 
-def _file_system(folder: Path) -> str:
+def _file_system(folder: Path, mounts: Path) -> str:
     """The type of the mount that holds `folder`; empty where the system does not tell."""
     try:
-        lines = Path("/proc/self/mounts").read_text().splitlines()
+        lines = mounts.read_text(errors="surrogateescape").splitlines()
     except OSError:
         return ""
     best, kind = -1, ""
     for line in lines:
         _, mount, found, *_ = line.split(" ")
-        point = Path(mount.replace("\\040", " "))
-        if len(point.parts) > best and folder.is_relative_to(point):
+        point = Path(_OCTAL.sub(lambda octal: chr(int(octal[1], 8)), mount))
+        # of two at one place, the later one lies over the other
+        if len(point.parts) >= best and folder.is_relative_to(point):
             best, kind = len(point.parts), found
     return kind
 

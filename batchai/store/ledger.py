@@ -1,6 +1,6 @@
 """The one writer of a store: operations are grouped by tick and committed by one thread.
 
-The loop collects operations and hands one list to the writer thread, with one group in flight and
+The loop collects operations and hands one group to the writer thread, with one group in flight and
 no lingering; an operation's future is resolved after the commit of its group is durable. What was
 paid for is never dropped: when a group cannot be committed, it is spooled to a private file
 beside the store, further writes are refused, and the next launch takes the spool in.
@@ -9,9 +9,8 @@ beside the store, further writes are refused, and the next launch takes the spoo
 import asyncio
 import logging
 import os
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
@@ -19,43 +18,15 @@ from typing import Any
 
 from sqlalchemy import Engine
 from sqlalchemy.engine import Connection
-from sqlalchemy.exc import DBAPIError
 
 from batchai.domain import Attempt, Settlement, State
 from batchai.errors import StoreError
 from batchai.pricing import to_pico
+from batchai.store.groups import Group, Operation, Operations, Row, apply, last_number
+from batchai.store.spool import Spool
 from batchai.store.values import to_json, to_ms
 
 log = logging.getLogger(__name__)
-
-# In the order in which a group runs them. One group never holds two of them for one item whose
-# order would matter: the engine awaits each before the next.
-_STATEMENTS = {
-    "add_item": "INSERT INTO items (id, key, position, selected, row) VALUES (?, ?, ?, 1, ?)",
-    "add_step": "INSERT INTO item_steps (item_id, step, state) VALUES (?, ?, 'pending')",
-    "place_item": "UPDATE items SET position = ?, selected = 1, row = ? WHERE id = ?",
-    "reset_step": "UPDATE item_steps SET state = 'pending', outcome = NULL, error = NULL, "
-    "tried = 0 "
-    "WHERE item_id = ? AND step = ?",
-    "adopt_step": "UPDATE item_steps SET fingerprint = ? WHERE item_id = ? AND step = ?",
-    "open_attempt": "INSERT INTO attempts (id, item_id, step, number, run_id, launch_id, model, "
-    "max_tokens, input_estimate, worst_pico, sent_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-    "close_attempt": "UPDATE attempts SET closed_at = ?, outcome = ?, cost_pico = ?, "
-    "unconfirmed_pico = ?, uncached_input = ?, cache_read = ?, cache_write_5m = ?, "
-    "cache_write_1h = ?, output = ?, reasoning = ?, latency_ms = ?, resolved_model = ?, "
-    "status = ?, "
-    "request_id = ?, detail = ?, answer = ? WHERE id = ?",
-    "count_run": "UPDATE runs SET attempts = attempts + ?, cost_pico = cost_pico + ?, "
-    "unconfirmed_pico = unconfirmed_pico + ? WHERE id = ?",
-    "keep_step": "UPDATE item_steps SET attempts = attempts + 1, tried = tried + ?, "
-    "cost_pico = cost_pico + ? WHERE item_id = ? AND step = ?",
-    "settle_step": "UPDATE item_steps SET attempts = attempts + ?, tried = tried + ?, "
-    "cost_pico = cost_pico + ?, state = ?, fingerprint = ?, outcome = ?, error = ?, result = ?, "
-    "model = ?, run_id = ?, settled_at = ? WHERE item_id = ? AND step = ?",
-    "forget_row": "UPDATE items SET row = NULL WHERE id = ?",
-    "set_meta": "INSERT OR REPLACE INTO meta (key, value) VALUES (?, ?)",
-    "bad_row": "INSERT OR REPLACE INTO bad_rows (place, problem) VALUES (?, ?)",
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,8 +42,10 @@ class StepEnd:
 
 
 @dataclass(slots=True)
-class _Group:
-    operations: dict[str, list[tuple[Any, ...]]] = field(default_factory=dict)
+class _Gathering:
+    """What goes into the next group, and who waits for it."""
+
+    operations: Operations = field(default_factory=dict)
     waiters: list[asyncio.Future[None]] = field(default_factory=list)
 
 
@@ -82,16 +55,19 @@ class Ledger:
     Raises StoreError when they cannot be made so; after that every write is refused.
     """
 
-    def __init__(self, engine: Engine, *, spool: Path) -> None:
+    def __init__(self, engine: Engine, *, spool: Spool) -> None:
         self._engine = engine
         self._spool = spool
+        self._path = Path(engine.url.database or "")
+        self._file = _identity(self._path)
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="ledger")
-        self._group = _Group()
+        self._next = _Gathering()
         self._committing: asyncio.Task[None] | None = None
         self._broken: StoreError | None = None
         with engine.connect() as connection:
             self._next_item = _next_id(connection, "items")
             self._next_attempt = _next_id(connection, "attempts")
+            self._number = last_number(connection)
 
     def new_item_id(self) -> int:
         """The id for an item that is about to be added."""
@@ -103,7 +79,7 @@ class Ledger:
         self._next_attempt += 1
         return self._next_attempt - 1
 
-    async def absorb(self, operations: Iterable[tuple[str, tuple[Any, ...]]]) -> None:
+    async def absorb(self, operations: Iterable[Operation]) -> None:
         """What a scan of the source found: items added, placed, reset, adopted, bad rows."""
         await self._write(operations)
 
@@ -117,7 +93,7 @@ class Ledger:
         """Record how an attempt ended and, with `end`, what its item became; one transaction."""
         cost = to_pico(settlement.cost)
         where = (attempt.item_id, attempt.step)
-        operations = [
+        operations: list[Operation] = [
             ("close_attempt", _settlement_row(settlement)),
             ("count_run", (1, cost, to_pico(settlement.unconfirmed_cost), attempt.run_id)),
         ]
@@ -126,11 +102,8 @@ class Ledger:
         else:
             model = settlement.model or attempt.model
             stamp = (model, attempt.run_id, to_ms(settlement.closed_at))
-            operations.append(
-                ("settle_step", (1, int(counts), cost, *_end_row(end), *stamp, *where))
-            )
-            if end.forget_row:
-                operations.append(("forget_row", (attempt.item_id,)))
+            row = (1, int(counts), cost, *_end_row(end), *stamp, *where)
+            operations += _settling(end, row, attempt.item_id)
         await self._write(operations)
 
     async def settle_unsent(
@@ -138,7 +111,7 @@ class Ledger:
     ) -> None:
         """Record an item that ended without an attempt: unrenderable, or over a limit."""
         row = (0, 0, 0, *_end_row(end), None, run_id, to_ms(at), item_id, step)
-        await self._write([("settle_step", row)])
+        await self._write(_settling(end, row, item_id))
 
     async def set_meta(self, key: str, value: str) -> None:
         """Keep a fact about the job."""
@@ -146,145 +119,106 @@ class Ledger:
 
     async def close(self) -> None:
         """Wait for what is being committed and end the thread."""
-        while self._committing is not None:
+        if self._committing is not None:
             await asyncio.wait([self._committing])
         self._thread.shutdown(wait=True)
 
-    async def _write(self, operations: Iterable[tuple[str, tuple[Any, ...]]]) -> None:
+    async def _write(self, operations: Iterable[Operation]) -> None:
         if self._broken is not None:
-            raise self._save(operations, self._broken)
-        for kind, row in operations:
-            self._group.operations.setdefault(kind, []).append(row)
+            refused: Operations = {}
+            _gather(refused, operations)
+            self._save(self._numbered(refused))
+            raise self._broken
+        _gather(self._next.operations, operations)
         loop = asyncio.get_running_loop()
         waiter = loop.create_future()
-        self._group.waiters.append(waiter)
+        self._next.waiters.append(waiter)
         if self._committing is None:
             self._committing = loop.create_task(self._commit_groups())
         await waiter
 
-    def _save(
-        self, operations: Iterable[tuple[str, tuple[Any, ...]]], broken: StoreError
-    ) -> StoreError:
-        """After the store broke: an answer that still came in is spooled too."""
-        group: dict[str, list[tuple[Any, ...]]] = {}
-        for kind, row in operations:
-            group.setdefault(kind, []).append(row)
-        if _paid(group):
-            with suppress(OSError):  # said already when the store broke
-                spool(self._spool, group)
-        return broken
-
     async def _commit_groups(self) -> None:
         loop = asyncio.get_running_loop()
-        while self._group.waiters:
-            group, self._group = self._group, _Group()
-            try:
-                await loop.run_in_executor(self._thread, self._commit, group.operations)
-            except StoreError as error:
-                self._broken = error
-                late, self._group = self._group, _Group()
-                if _paid(late.operations):
-                    with suppress(OSError):
-                        spool(self._spool, late.operations)
-                _resolve([*group.waiters, *late.waiters], error)
-                break
-            _resolve(group.waiters, None)
-        self._committing = None
-
-    def _commit(self, operations: dict[str, list[tuple[Any, ...]]]) -> None:
-        """In the writer thread: commit, once more on a new connection, else spool and raise."""
+        waiters: list[asyncio.Future[None]] = []
         try:
-            apply(self._engine, operations)
-        except DBAPIError as first:
-            log.warning("the store could not be written (%s); trying once more", first.orig)
+            while self._next.waiters:
+                gathered, self._next = self._next, _Gathering()
+                waiters = gathered.waiters
+                group = self._numbered(gathered.operations)
+                await loop.run_in_executor(self._thread, self._commit, group)
+                _resolve(waiters, None)
+        except StoreError as error:
+            self._broken = error
+            late, self._next = self._next, _Gathering()
+            self._save(self._numbered(late.operations))
+            _resolve([*waiters, *late.waiters], error)
+        finally:
+            self._committing = None
+
+    def _numbered(self, operations: Operations) -> Group:
+        self._number += 1
+        return Group(self._number, operations)
+
+    def _commit(self, group: Group) -> None:
+        """In the writer thread: commit, once more on a new connection, else spool and raise.
+
+        Whatever goes wrong becomes a StoreError: callers wait for an answer.
+        """
+        try:
+            self._refuse_moved()
+            self._apply(group)
+        except Exception as error:
+            raise self._give_up(group, error) from error
+
+    def _apply(self, group: Group) -> None:
+        try:
+            apply(self._engine, group)
+        except UnicodeEncodeError:
+            apply(self._engine, group.cleaned())
+        except Exception as error:  # noqa: BLE001 the second time decides
+            log.warning("the store could not be written (%s); trying once more", _reason(error))
             self._engine.dispose()  # after a failed sync the old connection's cache proves nothing
-            try:
-                apply(self._engine, operations)
-            except DBAPIError as second:
-                raise self._give_up(operations, second) from second
+            apply(self._engine, group)
 
-    def _give_up(
-        self, operations: dict[str, list[tuple[Any, ...]]], error: DBAPIError
-    ) -> StoreError:
-        place = self._engine.url.database
+    def _refuse_moved(self) -> None:
+        """SQLite would go on to write a file that has no name any more."""
+        if _identity(self._path) != self._file:
+            raise OSError("it was moved or deleted during the run")
+
+    def _give_up(self, group: Group, error: Exception) -> StoreError:
+        problem = f"{self._path}: cannot be written ({_reason(error)})"
+        if not group.paid:
+            return StoreError(f"{problem}; free space or mend the disk, then run again")
         try:
-            saved = spool(self._spool, operations)
+            self._spool.add(group)
         except OSError as full:
             return StoreError(
-                f"{place}: cannot be written ({error.orig}), nor could the {_paid(operations)} "
-                "answers "
-                f"in hand be saved beside it ({full.strerror}); they count as unknown on the "
-                "next run"
+                f"{problem}, nor could the {group.paid} answers in hand be saved beside it "
+                f"({full.strerror}); they count as unknown on the next run"
             )
         return StoreError(
-            f"{place}: cannot be written ({error.orig}); {saved} answers in hand were saved to "
-            f"{self._spool.name} and will be taken in by the next run; free space or mend the "
-            "disk first"
+            f"{problem}; {group.paid} answers in hand were saved to {self._spool.path.name} and "
+            "will be taken in by the next run; free space or mend the disk first"
         )
 
-
-def apply(engine: Engine, operations: dict[str, list[tuple[Any, ...]]]) -> None:
-    """Run a group in one transaction, in the statements' order."""
-    with engine.begin() as connection:
-        execute(connection, operations)
-
-
-def execute(connection: Connection, operations: dict[str, list[tuple[Any, ...]]]) -> None:
-    """Run a group's statements in their order, within the caller's transaction."""
-    for kind, statement in _STATEMENTS.items():
-        rows = operations.get(kind)
-        if rows:
-            connection.exec_driver_sql(statement, _totals(rows) if kind == "count_run" else rows)
-
-
-def _totals(rows: list[tuple[Any, ...]]) -> list[tuple[Any, ...]]:
-    """One row a run: a group closes many attempts of it."""
-    sums: dict[int, list[int]] = {}
-    for attempts, cost, unconfirmed, run_id in rows:
-        total = sums.setdefault(run_id, [0, 0, 0])
-        total[0] += attempts
-        total[1] += cost
-        total[2] += unconfirmed
-    return [(*total, run_id) for run_id, total in sums.items()]
-
-
-def spool(path: Path, operations: dict[str, list[tuple[Any, ...]]]) -> int:
-    """Append a group to a private file, durably; returns how many closed attempts it holds."""
-    rows = {
-        kind: [
-            [value.hex() if isinstance(value, bytes) else value for value in row] for row in rows
-        ]
-        for kind, rows in operations.items()
-    }
-    with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600), "a") as file:
-        file.write(to_json(rows) + "\n")
-        file.flush()
-        os.fsync(file.fileno())
-    return _paid(operations)
-
-
-def unspool(path: Path, decode: Callable[[str], Any]) -> list[dict[str, list[tuple[Any, ...]]]]:
-    """The groups of a spool file; a last line that was cut by a crash is left out."""
-    groups = []
-    for line in path.read_text().splitlines():
+    def _save(self, group: Group) -> None:
+        """After the store broke: answers that still came in are spooled too."""
+        if not group.paid:
+            return
         try:
-            rows = decode(line)
-        except ValueError:
-            break
-        groups.append({kind: [_revive(kind, row) for row in found] for kind, found in rows.items()})
-    return groups
+            self._spool.add(group)
+        except OSError as error:
+            log.warning(
+                "%d answers could not be saved beside the store (%s); they count as unknown on "
+                "the next run",
+                group.paid,
+                error.strerror,
+            )
 
 
-def _revive(kind: str, row: list[Any]) -> tuple[Any, ...]:
-    """Fingerprints are the only bytes in a row: hexadecimal in the spool."""
-    at = {"settle_step": 4, "adopt_step": 0}.get(kind)
-    if at is not None and row[at] is not None:
-        row[at] = bytes.fromhex(row[at])
-    return tuple(row)
-
-
-def _paid(operations: dict[str, list[tuple[Any, ...]]]) -> int:
-    return len(operations.get("close_attempt", ()))
+def _gather(into: Operations, operations: Iterable[Operation]) -> None:
+    for kind, row in operations:
+        into.setdefault(kind, []).append(row)
 
 
 def _resolve(waiters: list[asyncio.Future[None]], error: StoreError | None) -> None:
@@ -297,12 +231,24 @@ def _resolve(waiters: list[asyncio.Future[None]], error: StoreError | None) -> N
             waiter.set_exception(error)
 
 
+def _reason(error: Exception) -> str:
+    return str(getattr(error, "orig", error))
+
+
+def _identity(path: Path) -> tuple[int, int] | None:
+    try:
+        found = os.stat(path)  # noqa: PTH116 Path.stat() takes twice the time, at each commit
+    except OSError:
+        return None
+    return found.st_dev, found.st_ino
+
+
 def _next_id(connection: Connection, table: str) -> int:
     statement = f"SELECT coalesce(max(id), 0) + 1 FROM {table}"  # noqa: S608 a name of ours
     return int(connection.exec_driver_sql(statement).scalar_one())
 
 
-def _attempt_row(attempt: Attempt) -> tuple[Any, ...]:
+def _attempt_row(attempt: Attempt) -> Row:
     return (
         attempt.id,
         attempt.item_id,
@@ -318,7 +264,7 @@ def _attempt_row(attempt: Attempt) -> tuple[Any, ...]:
     )
 
 
-def _settlement_row(settlement: Settlement) -> tuple[Any, ...]:
+def _settlement_row(settlement: Settlement) -> Row:
     usage = settlement.usage
     return (
         to_ms(settlement.closed_at),
@@ -341,6 +287,13 @@ def _settlement_row(settlement: Settlement) -> tuple[Any, ...]:
     )
 
 
-def _end_row(end: StepEnd) -> tuple[Any, ...]:
+def _settling(end: StepEnd, row: Row, item_id: int) -> list[Operation]:
+    operations: list[Operation] = [("settle_step", row)]
+    if end.forget_row:
+        operations.append(("forget_row", (item_id,)))
+    return operations
+
+
+def _end_row(end: StepEnd) -> Row:
     result = to_json(end.result) if end.state is State.SUCCEEDED else None
     return (end.state.value, end.fingerprint, end.outcome, end.error or None, result)

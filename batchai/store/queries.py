@@ -1,6 +1,7 @@
 """Read-only questions to a store. Rows of the database stop here: values go out."""
 
 import threading
+from array import array
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -209,7 +210,7 @@ class Reader:
         """The next selected pending items by id, fewer where they are large."""
         found: list[PendingItem] = []
         chars = 0
-        with self._lock:
+        with self._lock, self._reading():
             rows = self._connection.execute(_PENDING, {"after": after, "step": step})
             for item_id, key, position, row, attempts, tried in rows:
                 fields = None if row is None else from_json(row)
@@ -238,13 +239,14 @@ class Reader:
         )
         return self._scalar(query.limit(1)) is not None
 
-    def selected_but(self, seen: bytes | bytearray) -> list[int]:
-        """Ids of selected items whose bit in `seen` is not set."""
+    def selected_but(self, seen: bytes | bytearray) -> Sequence[int]:
+        """Ids of selected items whose bit in `seen` is not set; 8 bytes each."""
         query = select(tables.items.c.id).where(tables.items.c.selected == 1)
         end = len(seen)
-        with self._engine.connect() as connection:
+        with self._reading(), self._engine.connect() as connection:
             ids = connection.execution_options(yield_per=5000).execute(query).scalars()
-            return [i for i in ids if i >> 3 >= end or not seen[i >> 3] & (1 << (i & 7))]
+            unseen = (i for i in ids if i >> 3 >= end or not seen[i >> 3] & (1 << (i & 7)))
+            return array("q", unseen)
 
     def item(self, key: str, step: str) -> tuple[PendingItem, ResultRow] | None:
         """One item and what became of it."""
@@ -291,7 +293,7 @@ class Reader:
             .execution_options(yield_per=1000)
         )
         found = []
-        with self._lock:
+        with self._lock, self._reading():
             for sent, outcome, estimate, max_tokens, used, output in self._connection.execute(
                 query
             ):
@@ -314,13 +316,13 @@ class Reader:
 
         `where` narrows by a condition of ours over the aliases i and s.
         """
-        with self._engine.connect() as connection:
+        with self._reading(), self._engine.connect() as connection:
             yield from _results(connection, step, where=where, values=values)
 
     @contextmanager
     def view(self, step: str) -> Iterator[Callable[[], Iterator[ResultRow]]]:
         """`results`, as often as wanted, from one state of the store, whatever a run writes."""
-        with self._engine.connect() as connection:
+        with self._reading(), self._engine.connect() as connection:
             connection.exec_driver_sql("BEGIN")
             yield lambda: _results(connection, step)
 
@@ -354,18 +356,23 @@ class Reader:
 
     def _all(self, query: Any, values: Values | None = None) -> Sequence[DatabaseRow]:
         statement = text(query) if isinstance(query, str) else query
-        with self._lock:
+        with self._lock, self._reading():
             try:
                 return self._connection.execute(statement, values or {}).all()
-            except DatabaseError as error:
-                raise StoreError(
-                    f"{self.path}: cannot be read ({error.orig}); check the disk, or restore a "
-                    "copy "
-                    "made by `batchai backup`"
-                ) from error
             finally:
                 if not self._holds_snapshot:
                     self._connection.rollback()
+
+    @contextmanager
+    def _reading(self) -> Iterator[None]:
+        """What goes wrong in the database is a StoreError."""
+        try:
+            yield
+        except DatabaseError as error:
+            raise StoreError(
+                f"{self.path}: cannot be read ({error.orig}); check the disk, or restore a copy "
+                "made by `batchai backup`"
+            ) from error
 
     def _scalar(self, query: Any) -> Any:
         rows = self._all(query)

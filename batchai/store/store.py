@@ -1,27 +1,31 @@
 """Opening and closing a job's store: lock, migration, recovery, the runs and launches in it."""
 
-import hashlib
 import os
+import secrets
 import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import ColumnElement, Engine, insert, select, text, update
-from sqlalchemy.exc import DatabaseError
+from sqlalchemy import ColumnElement, insert, select, text, update
+from sqlalchemy.engine import Connection
+from sqlalchemy.exc import SQLAlchemyError
 
 from batchai.domain import State
 from batchai.errors import RefusedError, StoreError
 from batchai.pricing import to_pico
 from batchai.store import tables
-from batchai.store.dialect import refuse_unsafe_folder, writer_engine
-from batchai.store.ledger import Ledger, execute, unspool
+from batchai.store.dialect import overwrite_deleted, refuse_unsafe_folder, writer_engine
+from batchai.store.ledger import Ledger
 from batchai.store.lock import Lock, boot_id
 from batchai.store.migrations import ensure_current
 from batchai.store.queries import Reader, Run
-from batchai.store.values import from_json, to_json, to_ms
+from batchai.store.spool import Spool
+from batchai.store.values import to_json, to_ms
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,22 +51,27 @@ class Store:
         self._lock = Lock(path.with_suffix(".lock"))
         try:
             self._engine = writer_engine(path)
-            ensure_current(self._engine, str(path))
-            _claim(self._engine, path, job_path)
-            self._spool = path.with_suffix(".spool")
-            self._spooled = self._take_in_spool()
-            self.ledger = Ledger(self._engine, spool=self._spool)
-            self.reader = Reader(path)
+            try:
+                ensure_current(self._engine, str(path))
+                spool = Spool(path.with_suffix(".spool"), store_id=self._claim(job_path))
+                self._spooled = spool.take_in(self._engine)
+                self.ledger = Ledger(self._engine, spool=spool)
+                self.reader = Reader(path)
+            except BaseException:
+                self._engine.dispose()
+                raise
         except BaseException:
             self._lock.release()
             raise
 
     async def close(self) -> None:
         """Commit what is in hand, checkpoint, and let the next launch in."""
-        await self.ledger.close()
-        self.reader.close()
-        self._engine.dispose()
-        self._lock.release()
+        try:
+            await self.ledger.close()
+        finally:
+            self.reader.close()
+            self._engine.dispose()
+            self._lock.release()
 
     def recover(self, *, hold: bool, now: datetime) -> Recovery:
         """Turn attempts left open by a dead launch into unknown ones; their worst cost stays.
@@ -70,7 +79,7 @@ class Store:
         With `hold` their items wait for the user (state unknown), else they are pending again.
         """
         state = State.UNKNOWN if hold else State.PENDING
-        with self._engine.begin() as connection:
+        with self._writing() as connection:
             connection.execute(
                 text(
                     "UPDATE item_steps SET attempts = attempts + 1, state = :state, "
@@ -105,17 +114,21 @@ class Store:
         return Recovery(unknown_attempts=found.rowcount, spooled_groups=self._spooled)
 
     def begin_run(self, *, spec: dict[str, Any], budget: Decimal | None, now: datetime) -> Run:
-        """A new run of the job."""
+        """A new run of the job: what is pending has all its attempts again."""
         row = {"started_at": to_ms(now), "spec": to_json(spec), "budget_pico": _pico(budget)}
-        with self._engine.begin() as connection:
+        steps = tables.item_steps
+        with self._writing() as connection:
             connection.execute(insert(tables.runs).values(row))
+            connection.execute(
+                update(steps).where(steps.c.state == "pending", steps.c.tried > 0).values(tried=0)
+            )
         run = self.reader.last_run()
         assert run is not None
         return run
 
     def continue_run(self, run: Run, *, spec: dict[str, Any], budget: Decimal | None) -> None:
         """Go on with a run, under the spec and the budget of now."""
-        with self._engine.begin() as connection:
+        with self._writing() as connection:
             connection.execute(
                 update(tables.runs)
                 .where(tables.runs.c.id == run.id)
@@ -124,7 +137,7 @@ class Store:
 
     def end_run(self, run_id: int, *, now: datetime) -> None:
         """Every selected item is settled."""
-        with self._engine.begin() as connection:
+        with self._writing() as connection:
             connection.execute(
                 update(tables.runs).where(tables.runs.c.id == run_id).values(ended_at=to_ms(now))
             )
@@ -138,14 +151,14 @@ class Store:
             "pid": os.getpid(),
             "started_at": to_ms(now),
         }
-        with self._engine.begin() as connection:
+        with self._writing() as connection:
             inserted = connection.execute(insert(tables.launches).values(row))
         assert inserted.inserted_primary_key is not None
         return int(inserted.inserted_primary_key[0])
 
     def end_launch(self, launch_id: int, *, exit_code: int, reason: str, now: datetime) -> None:
         """This process is done."""
-        with self._engine.begin() as connection:
+        with self._writing() as connection:
             connection.execute(
                 update(tables.launches)
                 .where(tables.launches.c.id == launch_id)
@@ -160,13 +173,19 @@ class Store:
         else:
             wanted = steps.c.state.in_(["failed", "unknown"]) & steps.c.outcome.in_(outcomes)
         change = update(steps).where(wanted).values(state="pending", tried=0, error=None)
-        with self._engine.begin() as connection:
+        with self._writing() as connection:
             return connection.execute(change).rowcount
 
-    def begin_scan(self, *, compare: bool) -> None:
-        """Before a comparison: pending items wait until the scan has seen them again."""
-        with self._engine.begin() as connection:
-            connection.execute(tables.bad_rows.delete())
+    def begin_scan(self, *, compare: bool, resumes: bool, fact: tuple[str, str]) -> None:
+        """Before a scan; `fact` is kept in the same transaction, so that a launch which dies before
+        the first chunk leaves its purpose behind.
+
+        compare: pending items wait until the scan has seen them again. resumes: an earlier launch
+        has taken in the first part, and has listed its bad rows.
+        """
+        with self._writing() as connection:
+            if not resumes:
+                connection.execute(tables.bad_rows.delete())
             if compare:
                 pending = select(tables.item_steps.c.item_id).where(
                     tables.item_steps.c.state == "pending"
@@ -174,38 +193,44 @@ class Store:
                 connection.execute(
                     update(tables.items).where(tables.items.c.id.in_(pending)).values(selected=0)
                 )
-
-    def deselect(self, item_ids: list[int]) -> None:
-        """Items that left the input stay in the store and leave the export."""
-        rows = [(item_id,) for item_id in item_ids]
-        with self._engine.begin() as connection:
-            for start in range(0, len(rows), 10_000):
-                connection.exec_driver_sql(
-                    "UPDATE items SET selected = 0 WHERE id = ?", rows[start : start + 10_000]
-                )
+            key, value = fact
+            connection.execute(tables.meta.delete().where(tables.meta.c.key == key))
+            connection.execute(insert(tables.meta).values(key=key, value=value))
 
     def forget_deleted(self) -> None:
-        """Overwrite deleted content in the file (`retain.items: false`)."""
-        with self._engine.connect() as connection:
-            connection.exec_driver_sql("PRAGMA secure_delete=on")
+        """Overwrite deleted content in the file from now on (`retain.items: false`)."""
+        overwrite_deleted(self._engine)
 
-    def _take_in_spool(self) -> int:
-        if not self._spool.exists():
-            return 0
-        digest = hashlib.sha256(self._spool.read_bytes()).hexdigest()
-        groups = unspool(self._spool, from_json)
-        with self._engine.begin() as connection:
-            mark = {"key": "spool", "value": digest}
-            seen = connection.execute(
-                select(tables.meta).where(tables.meta.c.key == "spool")
-            ).first()
-            if seen is None or seen.value != digest:  # else a launch died before the unlink
-                for group in groups:
-                    execute(connection, group)
-                connection.execute(tables.meta.delete().where(tables.meta.c.key == "spool"))
-                connection.execute(insert(tables.meta).values(mark))
-        self._spool.unlink()
-        return len(groups)
+    @contextmanager
+    def _writing(self) -> Iterator[Connection]:
+        """One transaction; what goes wrong in it is a StoreError."""
+        try:
+            with self._engine.begin() as connection:
+                yield connection
+        except SQLAlchemyError as error:
+            raise StoreError(
+                f"{self.path}: cannot be written ({getattr(error, 'orig', error)}); free space or "
+                "mend the disk, then run again"
+            ) from error
+
+    def _claim(self, job_path: Path) -> str:
+        """Bind the store to its job file, refuse another one's; returns the store's own id."""
+        with self._writing() as connection:
+            rows = connection.execute(select(tables.meta))
+            facts: dict[str, str] = {row.key: row.value for row in rows}
+            other = job_path.parent / facts.get("job_file", job_path.name)
+            if other != job_path and other.exists():
+                raise RefusedError(
+                    f"{job_path}: the job's name {self.path.stem!r} is already used by {other}; "
+                    "give one of them another `name:`"
+                )
+            new = {"store": secrets.token_hex(8), "group": "0", **facts, "job_file": job_path.name}
+            if new != facts:
+                connection.execute(tables.meta.delete())
+                connection.execute(
+                    insert(tables.meta), [{"key": k, "value": v} for k, v in new.items()]
+                )
+        return new["store"]
 
 
 def open_reader(path: Path) -> Reader:
@@ -227,13 +252,19 @@ def set_aside(path: Path) -> Path | None:
         number = 1
         while (old := path.with_name(f"{path.stem}.old{number}.db")).exists():
             number += 1
-        for suffix in ("-wal", "-shm", ""):
-            part = path.with_name(path.name + suffix)
+        for part, moved in _parts(path, old):
             if part.exists():
-                part.rename(old.with_name(old.name + suffix))
+                part.rename(moved)
     finally:
         lock.release()
     return old
+
+
+def _parts(path: Path, moved: Path) -> Iterator[tuple[Path, Path]]:
+    """The files of a store, the database last, each with its new path."""
+    yield path.with_suffix(".spool"), moved.with_suffix(".spool")
+    for suffix in ("-wal", "-shm", ""):
+        yield path.with_name(path.name + suffix), moved.with_name(moved.name + suffix)
 
 
 def _make_folder(folder: Path) -> None:
@@ -247,25 +278,6 @@ def _make_folder(folder: Path) -> None:
             f"{folder}: cannot be made ({error.strerror}); the store lives beside the job file, "
             "so that folder must be writable"
         ) from error
-
-
-def _claim(engine: Engine, path: Path, job_path: Path) -> None:
-    """Bind the store to its job file; another file with the same name is refused."""
-    try:
-        with engine.begin() as connection:
-            owner = connection.execute(
-                select(tables.meta.c.value).where(tables.meta.c.key == "job_file")
-            ).scalar()
-            if owner is None:
-                connection.execute(insert(tables.meta).values(key="job_file", value=job_path.name))
-    except DatabaseError as error:
-        raise StoreError(f"{path}: cannot be read ({error.orig})") from error
-    other = job_path.parent / (owner or job_path.name)
-    if other != job_path and other.exists():
-        raise RefusedError(
-            f"{job_path}: the job's name {path.stem!r} is already used by {other}; "
-            "give one of them another `name:`"
-        )
 
 
 def _pico(budget: Decimal | None) -> int | None:

@@ -1,0 +1,286 @@
+"""Opening a store: whose it is, who may, where it may lie, and what dead launches left."""
+
+import signal
+import sqlite3
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from batchai.domain import State
+from batchai.errors import RefusedError, StoreBusyError, StoreError
+from batchai.store import Reader, Store, open_reader
+from batchai.store.dialect import refuse_unsafe_folder
+from batchai.store.store import set_aside
+from tests.store.books import (
+    COST,
+    WORST,
+    a_settlement,
+    add_items,
+    an_attempt,
+    begin,
+    close,
+    full_disk,
+    open_store,
+    states,
+    succeed,
+)
+from tests.virtual import EPOCH
+
+PAGE = 4096
+HOLD_LOCK = """
+import sys
+from pathlib import Path
+from batchai.store.lock import Lock
+lock = Lock(Path(sys.argv[1]))
+print("held", flush=True)
+sys.stdin.read()
+"""
+
+
+@pytest.fixture
+def holder(tmp_path: Path) -> Iterator[subprocess.Popen[str]]:
+    """Another process that works on the job."""
+    (tmp_path / ".batchai").mkdir()
+    lock = tmp_path / ".batchai" / "job.lock"
+    with subprocess.Popen(
+        [sys.executable, "-c", HOLD_LOCK, str(lock)],
+        text=True,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+    ) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "held\n"
+        yield process
+        process.kill()
+
+
+async def test_a_store_that_another_process_holds_is_busy_and_free_again_after_its_death(
+    tmp_path: Path, holder: subprocess.Popen[str]
+) -> None:
+    with pytest.raises(StoreBusyError, match=rf"job: another run .*process {holder.pid} on "):
+        open_store(tmp_path)
+    holder.send_signal(signal.SIGKILL)
+    holder.wait()
+
+    await open_store(tmp_path).close()
+
+
+def test_the_command_line_says_busy_with_exit_code_5(
+    tmp_path: Path, holder: subprocess.Popen[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    from batchai.cli import main
+    from tests.kit import Workspace
+
+    space = Workspace(tmp_path, "http://127.0.0.1:9/v1").write(1)
+
+    assert main(["run", str(space.job_path), "--yes"]) == 5
+    assert f"process {holder.pid}" in capsys.readouterr().err
+
+
+async def test_a_refused_store_is_left_free(tmp_path: Path) -> None:
+    (tmp_path / ".batchai").mkdir()
+    path = tmp_path / ".batchai" / "job.db"
+    path.write_text("these are no pages of a database, whatever they may be")
+    for _ in range(2):
+        with pytest.raises(StoreError, match=r"job\.db: is damaged or no batchai store"):
+            open_store(tmp_path)
+    path.unlink()
+
+    await open_store(tmp_path).close()
+
+
+def test_a_database_of_another_program_is_refused(tmp_path: Path) -> None:
+    (tmp_path / ".batchai").mkdir()
+    with closing(sqlite3.connect(tmp_path / ".batchai" / "job.db")) as other:
+        other.execute("CREATE TABLE notes (text)")
+    with pytest.raises(StoreError, match=r"job\.db: is no batchai store; move it away"):
+        open_store(tmp_path)
+
+
+async def test_a_newer_store_is_refused_by_writers_and_readers(tmp_path: Path) -> None:
+    store = open_store(tmp_path)
+    await store.close()
+    with closing(sqlite3.connect(store.path)) as other:
+        other.execute("PRAGMA user_version=2")
+    with pytest.raises(StoreError, match=r"newer batchai.*pip install -U batchai"):
+        open_store(tmp_path)
+    with pytest.raises(StoreError, match="newer batchai"):
+        Reader(store.path)
+
+
+async def test_damage_found_while_reading_is_a_store_error(tmp_path: Path) -> None:
+    store = open_store(tmp_path)
+    begin(store)
+    for item in await add_items(store, 20):
+        await succeed(store, item)
+    await store.close()
+    with store.path.open("r+b") as file:
+        file.seek(PAGE)  # the first has the schema
+        file.write(b"\xaa" * (store.path.stat().st_size - PAGE))
+
+    with closing(open_reader(store.path)) as reader:
+        for ask in (
+            lambda: list(reader.results("main")),
+            lambda: reader.pending("main", after=0, limit=9),
+            lambda: reader.recent_attempts(0),
+            lambda: reader.selected_but(b""),
+            reader.last_run,
+        ):
+            with pytest.raises(StoreError, match=r"job\.db: cannot be read .*batchai backup"):
+                ask()
+
+
+async def test_a_store_is_private_and_ignored_by_git(tmp_path: Path) -> None:
+    store = open_store(tmp_path)
+    begin(store)
+    folder = tmp_path / ".batchai"
+
+    modes = {path.name: path.stat().st_mode & 0o777 for path in folder.glob("job.*")}
+
+    assert modes == dict.fromkeys(["job.db", "job.db-shm", "job.db-wal", "job.lock"], 0o600)
+    assert folder.stat().st_mode & 0o777 == 0o700
+    assert (folder / ".gitignore").read_text() == "*\n"
+    await store.close()
+
+
+async def test_two_job_files_never_share_a_store(tmp_path: Path) -> None:
+    first, second = tmp_path / "a.yaml", tmp_path / "b.yaml"
+    first.touch()
+    second.touch()
+    path = tmp_path / ".batchai" / "job.db"
+    await Store(path, job_path=first).close()
+
+    with pytest.raises(RefusedError, match=r"b\.yaml: .*'job' is already used by .*a\.yaml"):
+        Store(path, job_path=second)
+
+
+async def test_a_renamed_job_file_takes_its_store_along(tmp_path: Path) -> None:
+    first, second = tmp_path / "a.yaml", tmp_path / "b.yaml"
+    first.touch()
+    path = tmp_path / ".batchai" / "job.db"
+    await Store(path, job_path=first).close()
+    first.rename(second)
+    await Store(path, job_path=second).close()
+    first.touch()
+
+    with pytest.raises(RefusedError, match=r"already used by .*b\.yaml"):
+        Store(path, job_path=first)
+    await Store(path, job_path=second).close()
+
+
+@pytest.mark.parametrize("kind", ["nfs4", "cifs", "9p", "virtiofs", "fuse.sshfs"])
+def test_a_network_file_system_is_refused_by_name(tmp_path: Path, kind: str) -> None:
+    folder = tmp_path / "a share"
+    (folder / "deep").mkdir(parents=True)
+    mounts = tmp_path / "mounts"
+    point = str(folder).replace(" ", "\\040")
+    mounts.write_text(f"/dev/sda1 / ext4 rw 0 0\nserver:/x {point} {kind} rw 0 0\n")
+
+    with pytest.raises(StoreError, match=rf"deep: is on a network file system \({kind}\)"):
+        refuse_unsafe_folder(folder / "deep", mounts=mounts)
+    refuse_unsafe_folder(tmp_path, mounts=mounts)
+
+
+def test_a_local_disk_over_a_network_file_system_is_fine(tmp_path: Path) -> None:
+    mounts = tmp_path / "mounts"
+    mounts.write_text(f"server:/x {tmp_path} nfs rw 0 0\n/dev/sda1 {tmp_path} ext4 rw 0 0\n")
+
+    refuse_unsafe_folder(tmp_path, mounts=mounts)
+    refuse_unsafe_folder(tmp_path, mounts=tmp_path / "absent")
+
+
+@pytest.mark.parametrize(("hold", "state"), [(False, State.PENDING), (True, State.UNKNOWN)])
+async def test_attempts_of_a_dead_launch_become_unknown_once(
+    tmp_path: Path, hold: bool, state: State
+) -> None:
+    store = open_store(tmp_path)
+    begin(store)
+    done, lost, _ = await add_items(store, 3)
+    await succeed(store, done)
+    await store.ledger.open_attempt(an_attempt(store, lost))
+    await store.close()
+
+    store = open_store(tmp_path)
+    assert [store.recover(hold=hold, now=EPOCH).unknown_attempts for _ in range(3)] == [1, 0, 0]
+
+    run = store.reader.last_run()
+    assert run is not None
+    assert (run.attempts, run.cost, run.unconfirmed) == (2, COST, WORST)
+    assert states(store.reader) == [State.SUCCEEDED, state, State.PENDING]
+    assert [row.lineage.attempts for row in store.reader.results("main")] == [1, 1, 0]
+    assert [launch.reason for launch in store.reader.launches()] == ["died"]
+    await store.close()
+
+
+async def test_a_new_run_gives_pending_items_all_their_attempts(tmp_path: Path) -> None:
+    store = open_store(tmp_path)
+    begin(store)
+    (item,) = await add_items(store, 1)
+    attempt = an_attempt(store, item)
+    await store.ledger.open_attempt(attempt)
+    await store.ledger.close_attempt(attempt, a_settlement(attempt), counts=True, end=None)
+    assert [one.tried for one in store.reader.pending("main", after=0, limit=9)] == [1]
+
+    begin(store)
+
+    (pending,) = store.reader.pending("main", after=0, limit=9)
+    assert (pending.attempts, pending.tried) == (1, 0)
+    await store.close()
+
+
+async def test_every_write_on_a_full_disk_is_a_store_error(tmp_path: Path) -> None:
+    store = open_store(tmp_path)
+    run = begin(store)
+    with full_disk(store):
+        with pytest.raises(StoreError, match="cannot be written"):
+            store.begin_launch(run.id, now=EPOCH)
+        with pytest.raises(StoreError, match="free space"):
+            store.begin_scan(compare=True, resumes=False, fact=("scan", "x" * 9000))
+    store.begin_launch(run.id, now=EPOCH)
+    await store.close()
+
+
+async def test_starting_afresh_sets_the_spool_aside_too(tmp_path: Path) -> None:
+    store = open_store(tmp_path)
+    begin(store)
+    (item,) = await add_items(store, 1)
+    attempt = an_attempt(store, item)
+    await store.ledger.open_attempt(attempt)
+    with full_disk(store), pytest.raises(StoreError):
+        await close(store, attempt)
+    await store.close()
+
+    assert set_aside(store.path) == tmp_path / ".batchai" / "job.old1.db"
+
+    fresh = open_store(tmp_path)
+    assert fresh.reader.is_empty()
+    await fresh.close()
+    assert set_aside(store.path) == tmp_path / ".batchai" / "job.old2.db"
+    assert (tmp_path / ".batchai" / "job.old1.spool").exists()
+
+
+async def test_deleted_rows_leave_no_trace_in_the_file(tmp_path: Path) -> None:
+    store = open_store(tmp_path)
+    store.forget_deleted()
+    begin(store)
+    (item,) = await add_items(store, 1)
+    await store.ledger.absorb([("place_item", (0, '{"n":"canary-7d1f"}', item))])
+    await store.ledger.absorb([("forget_row", (item,))])
+    await store.close()
+
+    assert b"canary-7d1f" not in store.path.read_bytes()
+
+
+def test_a_reader_without_a_store_is_told_what_to_do(tmp_path: Path) -> None:
+    with pytest.raises(StoreError, match="no store yet"):
+        open_reader(tmp_path / "none.db")
+
+
+def test_a_folder_that_cannot_be_made_is_refused(tmp_path: Path) -> None:
+    (tmp_path / ".batchai").touch()
+    with pytest.raises(StoreError, match="cannot be made"):
+        open_store(tmp_path)
