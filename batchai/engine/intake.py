@@ -11,7 +11,6 @@ from batchai.engine.scan import SENT, Change, Finding, Scan, ScanChunk, SeenItem
 from batchai.store import Store
 from batchai.store.values import to_json
 
-_AT_ONCE = 5000  # removed items in a group: settlements wait for it
 SCAN_MARK = "scan"  # the fact in the store that says how far which selection was taken in
 
 _Operation = tuple[str, tuple[Any, ...]]
@@ -124,11 +123,7 @@ class Intake:
     async def _finish(self) -> None:
         if not self._selection.is_first:
             gone = await asyncio.to_thread(self._store.reader.selected_but, self._seen.bits)
-            for start in range(0, len(gone), _AT_ONCE):
-                removed = gone[start : start + _AT_ONCE]
-                await self._store.ledger.absorb(
-                    ("deselect_item", (item_id,)) for item_id in removed
-                )
+            await asyncio.to_thread(self._store.deselect, gone)
             self._progress.changes["removed"] = len(gone)
         mark = self._selection.mark(records=self._records, done=True)
         await self._store.ledger.set_meta(SCAN_MARK, mark)
