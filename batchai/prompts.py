@@ -12,6 +12,9 @@ from batchai.spec.models import Prompt
 from batchai.templates import compile_template, variables_used
 
 FINGERPRINT_BYTES = 16
+_MARK_BYTES = 8  # after them: which prompts made it
+
+_RENDERING = 1  # change it with the text that equal templates and items are rendered to
 
 _Render = Callable[[Mapping[str, Any]], str]
 
@@ -50,6 +53,8 @@ class Prompts:
         if user is not None:
             self._turns.append(("user", user))
         self._prefix = hashlib.sha256(orjson.dumps(identity, option=orjson.OPT_SORT_KEYS))
+        whole = repr((_RENDERING, identity, prompt, self._variables))
+        self._mark = hashlib.sha256(whole.encode("utf-8", "surrogatepass")).digest()[:_MARK_BYTES]
 
     def render(self, fields: Mapping[str, Any]) -> Rendered:
         """The request's text for one item; raises TemplateError."""
@@ -59,12 +64,26 @@ class Prompts:
         return Rendered(system, turns)
 
     def fingerprint(self, rendered: Rendered) -> bytes:
-        """Hash of everything that decides the answer: equal requests have equal fingerprints."""
+        """Hash of everything that decides the answer, and a mark of these prompts.
+
+        Compare with `is_same_request`: other prompts may make the same request.
+        """
         pieces = [_piece("system", rendered.system or "")]
         pieces += [_piece(message.role, message.content) for message in rendered.messages]
         digest = self._prefix.copy()
         digest.update(b"".join(pieces))
-        return digest.digest()[:FINGERPRINT_BYTES]
+        return digest.digest()[:FINGERPRINT_BYTES] + self._mark
+
+    def have_made(self, fingerprint: bytes | None) -> bool:
+        """Whether it is from just these prompts, so that an equal row makes an equal request."""
+        return fingerprint is not None and fingerprint[FINGERPRINT_BYTES:] == self._mark
+
+
+def is_same_request(one: bytes | None, other: bytes | None) -> bool:
+    """Whether two fingerprints are of the same request, whichever prompts made it."""
+    if one is None or other is None:
+        return one is other
+    return one[:FINGERPRINT_BYTES] == other[:FINGERPRINT_BYTES]
 
 
 def _piece(role: str, content: str) -> bytes:

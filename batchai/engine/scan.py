@@ -12,7 +12,7 @@ from typing import Any
 
 from batchai.domain import Item, State
 from batchai.errors import BadRowError, TemplateError
-from batchai.prompts import Prompts, Rendered
+from batchai.prompts import Prompts, Rendered, is_same_request
 from batchai.schemas import AnswerSchema
 from batchai.sources import BadRow, Record, Source, content_key, key_of
 from batchai.store.queries import Reader, StoredItem
@@ -197,14 +197,16 @@ class Scan:
 
     def _finding(self, item: Item, stored: StoredItem | None) -> Finding:
         row = to_json(dict(item.fields))
+        change = _uncompared(stored)
         comparison = self._comparison
         if comparison is None:
-            change = _uncompared(stored)
             return Finding(item, row, change, stored, None, None)
+        settled = stored if change is Change.SAME else None
+        if settled and settled.row == row and comparison.prompts.have_made(settled.fingerprint):
+            return Finding(item, row, change, stored, None, None)  # half the time of a scan saved
         rendered, fingerprint = _render(comparison.prompts, item.fields)
-        change = _uncompared(stored)
-        if stored is not None and change is Change.SAME and stored.fingerprint != fingerprint:
-            change = self._difference(comparison, item, stored, fingerprint)
+        if settled and not is_same_request(settled.fingerprint, fingerprint):
+            change = self._difference(comparison, item, settled, fingerprint)
         return Finding(item, row, change, stored, rendered, fingerprint)
 
     def _difference(
@@ -218,7 +220,9 @@ class Scan:
             return Change.KEPT if is_kept else Change.EDITED
         if comparison.before is not None and comparison.answers is not None:
             was = _render(comparison.before, item.fields)[1]
-            if was == stored.fingerprint and self._still_valid(stored, comparison.answers):
+            if is_same_request(was, stored.fingerprint) and self._still_valid(
+                stored, comparison.answers
+            ):
                 return Change.REVALIDATED
         return Change.CHANGED
 
@@ -238,7 +242,7 @@ def _is_same_row(prompts: Prompts, stored: StoredItem, fingerprint: bytes) -> bo
     """Whether the stored row, under today's spec, makes the request of today's row."""
     if stored.row is None:
         return True  # not retained: nothing says otherwise
-    return _render(prompts, from_json(stored.row))[1] == fingerprint
+    return is_same_request(_render(prompts, from_json(stored.row))[1], fingerprint)
 
 
 def _render(prompts: Prompts, fields: Any) -> tuple[Rendered | None, bytes]:

@@ -5,6 +5,7 @@ from difflib import get_close_matches
 from batchai.domain import Outcome, State
 from batchai.errors import SpecError, TemplateError
 from batchai.operations.opening import prompts_of
+from batchai.prompts import is_same_request
 from batchai.reports.json_text import json_text
 from batchai.reports.shown import (
     ItemLine,
@@ -123,7 +124,7 @@ def _prompt(job: Job, record: ItemRecord) -> ShownPrompt:
         turns.insert(0, Turn("system", rendered.system))
     as_sent = None
     if record.attempts and record.state is not State.PENDING:
-        as_sent = prompts.fingerprint(rendered) == record.fingerprint
+        as_sent = is_same_request(prompts.fingerprint(rendered), record.fingerprint)
     return ShownPrompt(tuple(turns), as_sent=as_sent)
 
 

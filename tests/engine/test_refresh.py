@@ -131,6 +131,33 @@ def test_a_smaller_selection_leaves_the_export_and_comes_back_free(
     assert len(sim.received) == 10
 
 
+def test_a_template_that_renders_to_the_same_text_costs_nothing(
+    done: Workspace, sim: Simulator
+) -> None:
+    done.write_job(prompt='Classify: {# reworded #}{{ item["text"] }}')
+
+    assert done.run().exit_code == 0
+    done.write_rows([{"id": key, "text": text, "x": "1"} for key, text in done.texts.items()])
+    assert done.run().exit_code == 0
+
+    assert len(sim.received) == 10
+
+
+def test_a_row_that_was_away_while_the_prompt_changed_is_sent_when_it_comes_back(
+    done: Workspace, sim: Simulator
+) -> None:
+    rows = done.texts
+    done.write({key: text for key, text in rows.items() if key != "k3"})
+    done.write_job(prompt="Sort: {{ item.text }}").run(
+        options=RunOptions(yes=True, changed="rerun")
+    )
+    assert len(sim.received) == 19
+
+    done.write(rows).write_job(prompt="Sort: {{ item.text }}").run()
+
+    assert prompts_of(sim.received)[19:] == [f"Sort: {rows['k3']}"]
+
+
 def test_fresh_starts_from_nothing_and_keeps_the_old_store(done: Workspace, sim: Simulator) -> None:
     done.run(options=RunOptions(yes=True, fresh=True))
 
