@@ -34,11 +34,18 @@ class Feed:
         self._begins_again = False  # something may have become pending before `_after`
         self._is_growing = False
         self._reading: asyncio.Task[None] | None = None
+        self._problem: Exception | None = None
 
     @property
     def is_exhausted(self) -> bool:
         """Nothing is left to hand out, and nothing will come."""
-        return not (self._page or self._is_stale or self._is_growing or self._reading)
+        return not (
+            self._page
+            or self._is_stale
+            or self._is_growing
+            or self._reading is not None
+            or self._problem is not None
+        )
 
     def grow(self, is_growing: bool) -> None:
         """A scan adds items (True), or has ended (False)."""
@@ -51,7 +58,12 @@ class Feed:
         self._wake.set()
 
     def take(self) -> PendingItem | None:
-        """The next item, None where there is none yet; `wake` says when to ask again."""
+        """The next item, None where there is none yet; `wake` says when to ask again.
+
+        Raises what went wrong in reading: StoreError.
+        """
+        if self._problem is not None:
+            raise self._problem
         while self._page:
             item = self._page.popleft()
             if item.item_id not in self._in_hand:
@@ -85,6 +97,8 @@ class Feed:
                 self._is_stale, self._begins_again = True, False
                 self._after = 0
             self._page.extend(item for item in found if self._wants(item))
+        except Exception as error:  # noqa: BLE001 nobody awaits this task: the next `take` tells
+            self._problem = error
         finally:
             self._reading = None
             self._given_back.clear()

@@ -2,7 +2,8 @@
 
 import asyncio
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Generator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,6 +12,7 @@ from batchai.engine.scan import SENT, Change, Finding, Scan, ScanChunk, SeenItem
 from batchai.store import Store
 from batchai.store.values import to_json
 
+_AT_ONCE = 5000  # removed items in a group: settlements wait for it
 SCAN_MARK = "scan"  # the fact in the store that says how far which selection was taken in
 
 _Operation = tuple[str, tuple[Any, ...]]
@@ -78,7 +80,7 @@ class Intake:
                 if await self._take(chunk):  # else the feed would look in vain, at some cost
                     refresh()
         finally:
-            await asyncio.to_thread(chunks.close)
+            await asyncio.to_thread(_close, chunks)
 
     async def pick(self, findings: list[Finding]) -> None:
         """Write just these, and leave no mark: the next scan sees them as known."""
@@ -123,7 +125,11 @@ class Intake:
     async def _finish(self) -> None:
         if not self._selection.is_first:
             gone = await asyncio.to_thread(self._store.reader.selected_but, self._seen.bits)
-            await asyncio.to_thread(self._store.deselect, gone)
+            for start in range(0, len(gone), _AT_ONCE):
+                removed = gone[start : start + _AT_ONCE]
+                await self._store.ledger.absorb(
+                    ("deselect_item", (item_id,)) for item_id in removed
+                )
             self._progress.changes["removed"] = len(gone)
         mark = self._selection.mark(records=self._records, done=True)
         await self._store.ledger.set_meta(SCAN_MARK, mark)
@@ -138,3 +144,9 @@ class Intake:
         sent = sum(counts[change] for change in SENT)
         self._progress.to_send += sent
         return sent
+
+
+def _close(chunks: Generator[ScanChunk]) -> None:
+    """End a scan; one that a cancelled thread still reads from ends by itself."""
+    with suppress(ValueError):
+        chunks.close()

@@ -39,7 +39,7 @@ class Outage:
             self._row = self._level = 0
             return 0.0
         now = self._clock.monotonic()
-        self._has_served |= reply.outcome in _AT_ONCE  # it is there, and speaks
+        self._has_served |= reply.status is not None  # it is there, and speaks
         self._since = now if self._since is None else self._since
         self._row += 1
         self.reason = (

@@ -7,8 +7,11 @@ slot. Stopping drains: the dispatcher ends, attempts in flight finish and are re
 
 import asyncio
 import heapq
+import logging
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from enum import StrEnum
+from functools import partial
 from itertools import count
 
 from batchai.clock import Clock
@@ -34,6 +37,8 @@ from batchai.prompts import Rendered
 from batchai.store import Reader
 from batchai.store.queries import PendingItem
 
+log = logging.getLogger(__name__)
+
 _MOST_WAITING = 2000  # items waiting for a retry; beyond it no new ones are begun
 _NOTHING = Rendered(None, ())
 
@@ -52,6 +57,7 @@ class Reason(StrEnum):
     STOP_IF = "stop_if"
     SOURCE = "source"
     STORE = "store"
+    DEFECT = "defect"  # batchai itself failed
 
 
 _STOPS = {
@@ -122,11 +128,13 @@ class Runner:
         return self._end or End(Reason.FINISHED)
 
     def stop(self, reason: Reason, detail: str = "") -> None:
-        """Drain: send nothing more. The first reason counts."""
+        """Drain: send nothing more. The first reason counts, but for a store that breaks."""
         if self._end is None:
             self._end = End(reason, detail)
             if self._dispatcher is not None:
                 self._dispatcher.cancel()
+        elif reason is Reason.STORE and self._end.reason is not Reason.STORE:
+            self._end = End(reason, detail)
 
     def abandon(self) -> None:
         """After `stop`: leave at once; what is in flight will count as unknown."""
@@ -147,37 +155,48 @@ class Runner:
         try:
             async with asyncio.TaskGroup() as tasks:
                 if intake is not None:
-                    tasks.create_task(self._take_in(intake, feed))
-                self._dispatcher = tasks.create_task(self._dispatch(feed, reader, tasks))
+                    tasks.create_task(self._guard(lambda: self._take_in(intake, feed)))
+                self._dispatcher = tasks.create_task(
+                    self._guard(lambda: self._dispatch(feed, reader, tasks))
+                )
         finally:
             await feed.close()
 
-    async def _take_in(self, intake: Intake, feed: Feed) -> None:
+    async def _guard(self, work: Callable[[], Awaitable[None]]) -> None:
+        """What goes wrong in a task drains the pool; raised, it would cancel what is in flight."""
         try:
-            await intake.run(refresh=feed.refresh, is_over=lambda: self._end is not None)
+            await work()
         except SourceError as error:
             self.stop(Reason.SOURCE, str(error))
         except StoreError as error:
             self.stop(Reason.STORE, str(error))
+        except BudgetExhaustedError as error:
+            self.stop(Reason.BUDGET, str(error))
+        except Exception as error:
+            log.exception("batchai itself failed")
+            self.stop(Reason.DEFECT, f"{type(error).__name__}: {error}; please report it")
+
+    async def _take_in(self, intake: Intake, feed: Feed) -> None:
+        try:
+            await intake.run(refresh=feed.refresh, is_over=lambda: self._end is not None)
         finally:
             feed.grow(False)
 
     async def _dispatch(self, feed: Feed, reader: Reader, tasks: asyncio.TaskGroup) -> None:
-        try:
-            while (work := await self._next_work(feed, reader)) is not None:
-                prepared = self._worker.prepare(work)
-                try:
-                    permit = await self._gate.acquire(prepared.ask)
-                except OverLimitError as error:
-                    await self._fail_unsent(work, Outcome.OVER_LIMIT, str(error))
-                    feed.give_back(work.item_id)
-                    continue
-                self._in_flight += 1
-                tasks.create_task(self._attempt(work, prepared, permit, feed))
-        except BudgetExhaustedError as error:
-            self.stop(Reason.BUDGET, str(error))
-        except StoreError as error:
-            self.stop(Reason.STORE, str(error))
+        while self._end is None and (work := await self._next_work(feed, reader)) is not None:
+            prepared = await self._prepare(work)
+            if prepared is None:
+                feed.give_back(work.item_id)
+                continue
+            try:
+                permit = await self._gate.acquire(prepared.ask)
+            except OverLimitError as error:
+                await self._fail_unsent(work, Outcome.OVER_LIMIT, str(error))
+                feed.give_back(work.item_id)
+                continue
+            self._in_flight += 1
+            attempt = partial(self._attempt, work, prepared, permit, feed)
+            tasks.create_task(self._guard(attempt))
 
     async def _next_work(self, feed: Feed, reader: Reader) -> Work | None:
         """The retry that is due longest, else a new item; None when nothing is left."""
@@ -214,13 +233,19 @@ class Runner:
             work.history = _history(reader, item, self._step.name)
         return work
 
+    async def _prepare(self, work: Work) -> Prepared | None:
+        """The next request; a defect of ours is this item's failure, not the pool's."""
+        try:
+            return self._worker.prepare(work)
+        except Exception as error:
+            log.exception("a request could not be made", extra={"item": work.key})
+            detail = f"batchai itself failed ({type(error).__name__}); please report it"
+            await self._fail_unsent(work, Outcome.UNRENDERABLE, detail)
+            return None
+
     async def _attempt(self, work: Work, prepared: Prepared, permit: Permit, feed: Feed) -> None:
         try:
-            ended = await self._worker.attempt(work, prepared, permit)
-        except StoreError as error:
-            self.stop(Reason.STORE, str(error))
-        else:
-            self._follow(ended, feed)
+            self._follow(await self._worker.attempt(work, prepared, permit), feed)
         finally:
             permit.release()
             self._in_flight -= 1

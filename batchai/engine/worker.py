@@ -3,6 +3,7 @@
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
+from decimal import Decimal
 
 from batchai.clock import Clock
 from batchai.domain import NO_COST, Attempt, Outcome, Reply, Request, Settlement, State, Usage
@@ -10,6 +11,7 @@ from batchai.engine import policy
 from batchai.engine.outage import Outage
 from batchai.engine.policy import Shape, Tried, Verdict
 from batchai.engine.step import PreparedStep, deadline_seconds
+from batchai.errors import PricingError
 from batchai.limits import Ask, Permit
 from batchai.prompts import Rendered
 from batchai.store import Ledger
@@ -18,6 +20,7 @@ from batchai.store.ledger import StepEnd
 log = logging.getLogger(__name__)
 
 _NO_USAGE = Usage()
+_MOST_TOKENS = 10**9  # of one request: a usage beyond it is nonsense
 
 
 @dataclass(slots=True)
@@ -94,7 +97,8 @@ class Worker:
         await self._ledger.open_attempt(attempt)
         started = clock.monotonic()
         reply, result = await self._exchange(work, prepared)
-        settlement = self._settlement(attempt, reply, clock.monotonic() - started)
+        reply, cost = self._priced(reply)
+        settlement = self._settlement(attempt, reply, cost, clock.monotonic() - started)
         hold = self._outage.take(reply)
         work.history.append(self._tried(reply, attempt.max_tokens))
         work.number += 1
@@ -115,7 +119,13 @@ class Worker:
         await self._ledger.settle_unsent(
             work.item_id,
             self._step.name,
-            StepEnd(State.FAILED, work.fingerprint, outcome.value, detail),
+            StepEnd(
+                State.FAILED,
+                work.fingerprint,
+                outcome.value,
+                detail,
+                forget_row=not self._step.retain.items,
+            ),
             run_id=self._run_id,
             at=self._clock.utcnow(),
         )
@@ -162,9 +172,27 @@ class Worker:
             return replace(reply, outcome=Outcome.INVALID, detail=reading.problem), None
         return reply, reading.value
 
-    def _settlement(self, attempt: Attempt, reply: Reply, latency: float) -> Settlement:
+    def _priced(self, reply: Reply) -> tuple[Reply, Decimal]:
+        """Reply and cost; a usage that makes no sense is none, so that the worst case is charged.
+
+        An error here would leave the attempt open, to be sent and paid again.
+        """
         usage = reply.usage
-        cost = NO_COST if usage is None else self._step.cost(usage, self._clock)
+        if usage is None:
+            return reply, NO_COST
+        try:
+            if usage.input + usage.output <= _MOST_TOKENS:
+                return reply, self._step.cost(usage, self._clock)
+            problem = f"usage: {usage.input + usage.output:,} tokens in one request"
+        except PricingError as error:
+            problem = str(error)
+        log.warning("%s; its worst case counts as unconfirmed", problem)
+        return replace(reply, usage=None, may_be_billed=True), NO_COST
+
+    def _settlement(
+        self, attempt: Attempt, reply: Reply, cost: Decimal, latency: float
+    ) -> Settlement:
+        usage = reply.usage
         keeps_answer = self._step.retain.answers and reply.outcome is not Outcome.SUCCEEDED
         return Settlement(
             attempt_id=attempt.id,

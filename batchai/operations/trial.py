@@ -67,7 +67,8 @@ async def try_items(
     refuse_mistakes(job)
     async with opened(job, console=console or Silence(), clock=clock) as found:
         refuse_mistakes(job, found.source)
-        found.store.recover(hold=True, now=found.clock.utcnow())
+        hold = found.step.policies.on_unknown == "hold"
+        found.store.recover(hold=hold, now=found.clock.utcnow())
         picked, mark = await asyncio.to_thread(_pick, found, count, key)
         if not picked:
             raise SpecError(

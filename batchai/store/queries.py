@@ -136,9 +136,10 @@ class Reader:
             ) from error
 
     def close(self) -> None:
-        """Close the connection."""
-        self._connection.close()
-        self._engine.dispose()
+        """Close the connection, after the query that another thread may be at."""
+        with self._lock:
+            self._connection.close()
+            self._engine.dispose()
 
     @contextmanager
     def snapshot(self) -> Iterator[None]:

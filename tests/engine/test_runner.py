@@ -1,0 +1,284 @@
+"""The pool: order, slots, retries, stops and defects, on virtual time."""
+
+import asyncio
+import sqlite3
+import threading
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import closing
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from batchai.domain import Outcome, Reply, State, Usage
+from batchai.engine.runner import Reason
+from tests.engine.rig import GOOD, SERVER_ERROR, rig, texts, ticks
+from tests.virtual import run_virtual
+
+CAREFUL = "limits: {concurrency: 4}\nbudget_usd: 5"
+
+
+def test_each_item_is_sent_once_within_the_slots(tmp_path: Path) -> None:
+    async def main() -> None:
+        async with rig(tmp_path, texts(700), top="limits: {concurrency: 16}") as it:
+            assert (await it.work()).reason is Reason.FINISHED
+            assert Counter(it.script.sent) == Counter(f"text {n}" for n in range(700))
+            assert it.script.most_open <= 16
+            assert {row.state for row in it.rows()} == {State.SUCCEEDED}
+
+    run_virtual(main())
+
+
+def test_a_stop_at_the_gate_sends_nothing_more(tmp_path: Path) -> None:
+    async def main() -> None:
+        top = "limits: {requests_per_minute: 1}"
+        async with rig(tmp_path, texts(5), top=top) as it:
+            working = asyncio.create_task(it.work())
+            await it.opened.clock.sleep(30)
+            it.stop.press()
+            end = await working
+            assert end.reason is Reason.INTERRUPTED
+            assert len(it.script.sent) == 1
+            assert it.outcomes() == {"succeeded": 1}
+
+    run_virtual(main())
+
+
+def test_a_stop_before_the_first_turn_of_the_pool_sends_nothing(tmp_path: Path) -> None:
+    async def main() -> None:
+        async with rig(tmp_path, texts(5)) as it:
+            await it.work()
+            await it.store.ledger.absorb([("reset_step", (1, "main"))])
+            launch, _ = it.launch()
+            runner = launch._runner
+            runner.stop(Reason.TERMINATED)
+            sent = len(it.script.sent)
+            assert (await runner.run(it.reader)).reason is Reason.TERMINATED
+            assert len(it.script.sent) == sent
+
+    run_virtual(main())
+
+
+def test_draining_records_what_is_in_flight_and_begins_no_retry(tmp_path: Path) -> None:
+    def answer(prompt: str, _before: int) -> Reply:
+        return SERVER_ERROR if prompt in {"text 0", "text 1"} else GOOD
+
+    async def main() -> None:
+        async with rig(tmp_path, texts(20), top=CAREFUL, answer=answer) as it:
+            working = asyncio.create_task(it.work())
+            await it.script.is_busy.wait()
+            it.stop.press()
+            end = await working
+            assert end.reason is Reason.INTERRUPTED
+            assert it.outcomes() == {"server_error": 2, "succeeded": 2}
+            assert [row.state for row in it.rows()[:3]] == [
+                State.PENDING,
+                State.PENDING,
+                State.SUCCEEDED,
+            ]
+
+            it.script.answer = lambda _prompt, _before: GOOD
+        async with rig(tmp_path, texts(20), top=CAREFUL) as again:
+            assert (await again.work()).reason is Reason.FINISHED
+            assert len(again.script.sent) == 18
+
+    run_virtual(main())
+
+
+def test_leaving_at_once_frees_every_slot_and_leaves_attempts_open(tmp_path: Path) -> None:
+    async def main() -> None:
+        async with rig(tmp_path, texts(20), top=CAREFUL) as it:
+            working = asyncio.create_task(it.work())
+            await it.script.is_busy.wait()
+            it.stop.press()
+            await ticks()
+            it.stop.press()
+            await working
+            assert it.script.open == 0
+            assert it.outcomes() == {None: 4}
+        async with rig(tmp_path, texts(20), top=CAREFUL) as again:
+            await again.work()
+            assert again.outcomes() == {"unknown": 4, "succeeded": 20}
+            assert [row.lineage.attempts for row in again.rows()[:5]] == [2, 2, 2, 2, 1]
+
+    run_virtual(main())
+
+
+def test_leaving_while_the_source_is_being_read_is_no_error(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The scan's thread cannot be cancelled: it ends by itself when its read returns."""
+    is_reading, may_go_on = threading.Event(), threading.Event()
+
+    def slow() -> Iterator[dict[str, Any]]:
+        yield from texts(2000)
+        is_reading.set()
+        may_go_on.wait(30)
+
+    async def main() -> None:
+        async with rig(tmp_path, slow(), top=CAREFUL) as it:
+            working = asyncio.create_task(it.work())
+            await asyncio.to_thread(is_reading.wait, 30)
+            it.stop.press()
+            it.stop.press()
+            assert (await working).reason is Reason.INTERRUPTED
+            may_go_on.set()
+
+    asyncio.run(main())
+    assert not caplog.records
+
+
+def test_items_that_wait_for_a_retry_hold_no_slot_and_stay_bounded(tmp_path: Path) -> None:
+    """More items than may wait have a failure: memory does not grow with the input."""
+    broken = Reply(Outcome.MALFORMED, status=200, detail="an HTML page")
+
+    async def main() -> None:
+        top = "limits: {concurrency: 64}\nattempts: 1000"
+        async with rig(tmp_path, texts(2200), top=top, answer=lambda *_: broken) as it:
+            it.script.latency_seconds = 0.001
+            working = asyncio.create_task(it.work())
+            await it.opened.clock.sleep(1)
+            assert 2000 <= len(it.script.seen) <= 2000 + 64
+            it.stop.press()
+            await working
+
+    run_virtual(main())
+
+
+def test_only_the_named_items_are_sent(tmp_path: Path) -> None:
+    async def main() -> None:
+        async with rig(tmp_path, texts(600)) as it:
+            await it.work()
+            stored = it.reader.stored("main", ["k3", "k599"])
+            await it.store.ledger.absorb(
+                [("reset_step", (item.item_id, "main")) for item in stored.values()]
+            )
+            launch, _ = it.launch()
+            sent = len(it.script.sent)
+            end = await launch.work_on(frozenset({stored["k599"].item_id}))
+            assert end.reason is Reason.FINISHED
+            assert it.script.sent[sent:] == ["text 599"]
+
+    run_virtual(main())
+
+
+@pytest.mark.parametrize("field", ["usage", "negative", "cost"])
+def test_a_usage_that_makes_no_sense_charges_the_worst_case(tmp_path: Path, field: str) -> None:
+    usage = {
+        "usage": Usage(10**12, output=5),
+        "negative": Usage(-1, output=5),
+        "cost": Usage(1, output=5, reasoning=6),
+    }[field]
+
+    async def main() -> None:
+        answer = replace(GOOD, usage=usage)
+        async with rig(tmp_path, texts(2), answer=lambda _prompt, _before: answer) as it:
+            assert (await it.work()).reason is Reason.FINISHED
+            run = it.reader.last_run()
+            assert run is not None
+            assert run.cost == 0
+            assert run.unconfirmed > 0
+            assert {row.state for row in it.rows()} == {State.SUCCEEDED}
+
+    run_virtual(main())
+
+
+def test_a_request_that_cannot_be_made_fails_its_item_alone(tmp_path: Path) -> None:
+    async def main() -> None:
+        async with rig(tmp_path, texts(3)) as it:
+            encode = it.script.encode
+
+            def broken(request: Any) -> bytes:
+                if request.messages[0].content == "text 1":
+                    raise RuntimeError("a defect")
+                return encode(request)
+
+            it.script.encode = broken  # type: ignore[method-assign]
+            assert (await it.work()).reason is Reason.FINISHED
+            assert it.reader.failure_counts("main") == {"unrenderable": 1}
+            assert len(it.script.sent) == 2
+
+    run_virtual(main())
+
+
+def test_a_provider_that_raises_costs_one_attempt_of_one_item(tmp_path: Path) -> None:
+    def answer(prompt: str, before: int) -> Reply:
+        if prompt == "text 1" and before == 0:
+            raise RuntimeError("a defect")
+        return GOOD
+
+    async def main() -> None:
+        async with rig(tmp_path, texts(3), answer=answer) as it:
+            assert (await it.work()).reason is Reason.FINISHED
+            assert it.outcomes() == {"succeeded": 3, "malformed": 1}
+
+    run_virtual(main())
+
+
+def test_a_defect_in_the_scan_drains_and_is_told(tmp_path: Path) -> None:
+    def broken() -> Iterator[dict[str, Any]]:
+        yield from texts(1200)
+        raise LookupError("a defect of the source")
+
+    async def main() -> None:
+        async with rig(tmp_path, broken(), top=CAREFUL) as it:
+            end = await it.work()
+            assert end.reason is Reason.DEFECT
+            assert "LookupError" in end.detail
+            assert None not in it.outcomes()
+
+    run_virtual(main())
+
+
+def test_a_store_that_breaks_while_a_page_is_read_stops_the_run(tmp_path: Path) -> None:
+    async def main() -> None:
+        async with rig(tmp_path, texts(600), top=CAREFUL) as it:
+            await it.work()
+            await it.store.ledger.absorb([("reset_step", (item, "main")) for item in range(1, 601)])
+            launch, _ = it.launch()
+
+            def damaging(prompt: str, _before: int) -> Reply:
+                if prompt == "text 50":  # its page is in hand, the next is not
+                    with closing(sqlite3.connect(it.store.path)) as other:
+                        other.execute("ALTER TABLE items RENAME TO gone")
+                return GOOD
+
+            it.script.answer = damaging
+            end = await launch.work_on(frozenset(range(1, 601)))
+            assert end.reason is Reason.STORE
+            assert "no such table" in end.detail
+            with closing(sqlite3.connect(it.store.path)) as other:
+                other.execute("ALTER TABLE gone RENAME TO items")
+            assert None not in it.outcomes()
+            assert it.reader.state_counts("main")[State.PENDING] >= 300
+
+    run_virtual(main())
+
+
+def test_a_broken_store_counts_more_than_the_first_reason(tmp_path: Path) -> None:
+    async def main() -> None:
+        async with rig(tmp_path, texts(6), top=CAREFUL) as it:
+            launch, _ = it.launch()
+            runner = launch._runner
+            runner.stop(Reason.BUDGET)
+            runner.stop(Reason.STORE, "spooled")
+            runner.stop(Reason.INTERRUPTED)
+            end = await runner.run(it.reader)
+            assert (end.reason, end.detail) == (Reason.STORE, "spooled")
+
+    run_virtual(main())
+
+
+def test_an_outcome_that_lasts_stops_the_run_and_keeps_items_pending(tmp_path: Path) -> None:
+    refused = Reply(Outcome.AUTH_FAILED, status=401, detail="HTTP 401")
+
+    async def main() -> None:
+        async with rig(tmp_path, texts(9), top=CAREFUL, answer=lambda *_: refused) as it:
+            end = await it.work()
+            assert end.reason is Reason.AUTH
+            assert len(it.script.sent) <= 4
+            assert {row.state for row in it.rows()} == {State.PENDING}
+
+    run_virtual(main())
