@@ -116,11 +116,19 @@ class Intake:
             operations.append(("place_item", (item.position, row, stored.item_id)))
         if finding.change is Change.SAME:  # nearly all of them, as a rule
             return operations
-        if finding.change in {Change.EDITED, Change.CHANGED}:
+        if finding.change in {Change.EDITED, Change.CHANGED} or self._begins_anew(finding):
             operations.append(("reset_step", (stored.item_id, self._step)))
         if finding.change in {Change.KEPT, Change.REVALIDATED}:
             operations.append(("adopt_step", (finding.fingerprint, stored.item_id, self._step)))
         return operations
+
+    def _begins_anew(self, finding: Finding) -> bool:
+        """Whether the attempts of a pending item were at another request, as far as one can tell:
+        their answers are no feedback for this one."""
+        if finding.stored is None or finding.change is not Change.PENDING:
+            return False
+        is_edited = finding.stored.row not in (None, finding.row)
+        return is_edited or self._selection.before is not None
 
     async def _finish(self) -> None:
         if not self._selection.is_first:

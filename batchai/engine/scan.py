@@ -180,11 +180,21 @@ class Scan:
         counts = seen.counts(keys)
         if self._skip:  # records that an earlier launch took in are in the store, not in `seen`
             for key in self._taken_in(keys):
-                n = 1
-                while not self._columns and self._taken_in([f"{key}-{n + 1}"]):
-                    n += 1
-                counts[key] = max(counts[key], n)
+                counts[key] += 1 if self._columns else self._occurrences(key)
         return counts
+
+    def _occurrences(self, key: str) -> int:
+        """How many records of this content were taken in: their numbers have no gaps."""
+        low, high = 1, 2
+        while self._taken_in([f"{key}-{high}"]):
+            low, high = high, 2 * high
+        while high - low > 1:
+            middle = (low + high) // 2
+            if self._taken_in([f"{key}-{middle}"]):
+                low = middle
+            else:
+                high = middle
+        return low
 
     def _taken_in(self, keys: list[str]) -> list[str]:
         stored = self._stored(keys)
@@ -205,7 +215,7 @@ class Scan:
         if settled and settled.row == row and comparison.prompts.have_made(settled.fingerprint):
             return Finding(item, row, change, stored, None, None)  # half the time of a scan saved
         rendered, fingerprint = _render(comparison.prompts, item.fields)
-        if settled and not is_same_request(settled.fingerprint, fingerprint):
+        if settled and not _is_same(comparison.prompts, settled, fingerprint):
             change = self._difference(comparison, item, settled, fingerprint)
         return Finding(item, row, change, stored, rendered, fingerprint)
 
@@ -236,6 +246,14 @@ def _uncompared(stored: StoredItem | None) -> Change:
     if stored is None:
         return Change.NEW
     return Change.PENDING if stored.state is State.PENDING else Change.SAME
+
+
+def _is_same(prompts: Prompts, stored: StoredItem, fingerprint: bytes) -> bool:
+    """Whether today's request is the one that settled the item, or is held: a held one was never
+    settled, so that only its row tells."""
+    if stored.state is State.UNKNOWN:
+        return _is_same_row(prompts, stored, fingerprint)
+    return is_same_request(stored.fingerprint, fingerprint)
 
 
 def _is_same_row(prompts: Prompts, stored: StoredItem, fingerprint: bytes) -> bool:
