@@ -46,19 +46,23 @@ class Outage:
             f"{reply.outcome.value}: {reply.detail}" if reply.detail else reply.outcome.value
         )
         if reply.retry_after_seconds is not None:
+            self._held_until = max(self._held_until, now + reply.retry_after_seconds)
+            self.reason += f"; it asks to wait {reply.retry_after_seconds:,.0f} s"
             return reply.retry_after_seconds
         if reply.outcome in _AFTER_SOME and not self.explains(reply.outcome):
             return 0.0
         return self._hold(now)
 
     def is_over_patience(self) -> bool:
-        """Whether it has lasted longer than the job allows."""
+        """Whether it has lasted longer than the job allows, or will have before the hold is over:
+        a provider that asks for a day is not sat out."""
         if self._since is None:
             return False
         patience = self._patience
         if not self._has_served:
             patience = min(patience, _FIRST_PATIENCE_SECONDS)
-        return bool(self._clock.monotonic() - self._since >= patience)
+        until = max(self._clock.monotonic(), self._held_until)
+        return until - self._since >= patience
 
     def _hold(self, now: float) -> float:
         """Only a failure after the last hold deepens it: those in flight together are one sign."""

@@ -1,0 +1,159 @@
+"""How long a provider that does not serve is sat out, on virtual time."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from batchai.domain import Outcome, Reply, State
+from batchai.engine.outage import Outage
+from batchai.engine.runner import Reason
+from tests.engine.rig import GOOD, SERVER_ERROR, rig, texts
+from tests.virtual import VirtualClock, run_virtual
+
+REFUSED = Reply(Outcome.CONNECTION_LOST, detail="refused")
+OVERLOADED = Reply(Outcome.OVERLOADED, status=529)
+RATE_LIMITED = Reply(Outcome.RATE_LIMITED, status=429)
+
+
+def held(outage: Outage, *replies: Reply) -> list[float]:
+    return [outage.take(reply) for reply in replies]
+
+
+def an_outage(clock: VirtualClock, patience: float = 3600) -> Outage:
+    return Outage(patience_seconds=patience, clock=clock)
+
+
+@pytest.mark.parametrize("reply", [OVERLOADED, RATE_LIMITED], ids=["overloaded", "rate_limited"])
+def test_being_told_to_wait_holds_at_once_and_doubles_up_to_a_minute(reply: Reply) -> None:
+    async def main() -> None:
+        clock = VirtualClock()
+        outage, holds = an_outage(clock), []
+        for _ in range(10):
+            holds.append(outage.take(reply))
+            await clock.sleep(holds[-1] + 0.01)
+        assert holds == [0.5, 1, 2, 4, 8, 16, 32, 60, 60, 60]
+
+    run_virtual(main())
+
+
+def test_failures_in_flight_together_are_one_sign() -> None:
+    async def main() -> None:
+        outage = an_outage(VirtualClock())
+        holds = held(outage, *[OVERLOADED] * 50)
+        assert holds == [0.5, *[pytest.approx(0.5, abs=1e-3)] * 49]
+
+    run_virtual(main())
+
+
+def test_other_failures_hold_only_when_many_come_in_a_row() -> None:
+    async def main() -> None:
+        outage = an_outage(VirtualClock())
+        assert held(outage, *[SERVER_ERROR] * 7) == [0] * 7
+        assert not outage.explains(Outcome.SERVER_ERROR)
+        assert outage.take(SERVER_ERROR) == 0.5
+        assert outage.explains(Outcome.SERVER_ERROR)
+        assert not outage.explains(Outcome.MALFORMED)
+        assert outage.take(GOOD) == 0
+        assert not outage.explains(Outcome.SERVER_ERROR)
+        assert outage.take(SERVER_ERROR) == 0
+
+    run_virtual(main())
+
+
+def test_the_providers_own_word_counts() -> None:
+    async def main() -> None:
+        outage = an_outage(VirtualClock())
+        assert outage.take(Reply(Outcome.RATE_LIMITED, retry_after_seconds=17.5)) == 17.5
+        assert not outage.is_over_patience()
+
+    run_virtual(main())
+
+
+def test_a_provider_that_asks_for_longer_than_the_job_waits_is_not_sat_out() -> None:
+    async def main() -> None:
+        outage = an_outage(VirtualClock(), patience=3600)
+        outage.take(Reply(Outcome.RATE_LIMITED, detail="HTTP 429", retry_after_seconds=86_400))
+        assert outage.is_over_patience()
+        assert outage.reason == "rate_limited: HTTP 429; it asks to wait 86,400 s"
+
+    run_virtual(main())
+
+
+@pytest.mark.parametrize(
+    ("first", "failure", "seconds"),
+    [
+        pytest.param([], REFUSED, 60, id="nothing was ever there"),
+        pytest.param([], SERVER_ERROR, 3600, id="something speaks"),
+        pytest.param([GOOD], REFUSED, 3600, id="it has served"),
+        pytest.param([REFUSED, GOOD], REFUSED, 3600, id="it has served after a failure"),
+    ],
+)
+def test_patience_is_short_where_nothing_was_ever_there(
+    first: list[Reply], failure: Reply, seconds: float
+) -> None:
+    async def main() -> None:
+        clock = VirtualClock()
+        outage = an_outage(clock)
+        held(outage, *first, failure)
+        await clock.sleep(seconds - 1)
+        assert not outage.is_over_patience()
+        await clock.sleep(2)
+        assert outage.is_over_patience()
+        outage.take(GOOD)
+        assert not outage.is_over_patience()
+
+    run_virtual(main())
+
+
+def test_an_hour_of_outage_costs_a_bounded_number_of_requests_and_is_survived(
+    tmp_path: Path,
+) -> None:
+    async def main() -> None:
+        async with rig(tmp_path, texts(300), top="limits: {max_wait: 2h}") as it:
+            clock = it.opened.clock
+            begin = clock.monotonic()
+
+            def answer(_prompt: str, _before: int) -> Reply:
+                is_down = 20 <= clock.monotonic() - begin < 3620
+                return SERVER_ERROR if is_down else GOOD
+
+            it.script.answer = answer
+            assert (await it.work()).reason is Reason.FINISHED
+            assert {row.state for row in it.rows()} == {State.SUCCEEDED}
+            assert it.outcomes()["server_error"] < 600
+            assert 3620 < clock.monotonic() - begin < 3900
+
+    run_virtual(main())
+
+
+def test_an_outage_beyond_max_wait_stops_the_run_and_keeps_items_pending(tmp_path: Path) -> None:
+    def answers() -> Iterator[Reply]:
+        yield GOOD
+        while True:
+            yield REFUSED
+
+    async def main() -> None:
+        replies = answers()
+        top = "limits: {max_wait: 10m}"
+        async with rig(tmp_path, texts(40), top=top, answer=lambda *_: next(replies)) as it:
+            begin = it.opened.clock.monotonic()
+            end = await it.work()
+            assert (end.reason, end.detail) == (Reason.OUTAGE, "connection_lost: refused")
+            assert 500 < it.opened.clock.monotonic() - begin < 700
+            assert it.reader.state_counts("main") == {State.SUCCEEDED: 1, State.PENDING: 39}
+
+    run_virtual(main())
+
+
+def test_an_item_that_breaks_its_server_fails_while_others_are_served(tmp_path: Path) -> None:
+    def answer(prompt: str, _before: int) -> Reply:
+        return SERVER_ERROR if prompt == "text 3" else GOOD
+
+    async def main() -> None:
+        async with rig(tmp_path, texts(400), answer=answer) as it:
+            assert (await it.work()).reason is Reason.FINISHED
+            assert it.reader.failure_counts("main") == {"server_error": 1}
+            assert it.script.seen["text 3"] == 5
+
+    run_virtual(main())
