@@ -23,6 +23,8 @@ def run(options: argparse.Namespace) -> int:
     from batchai.cli.words import run_text
     from batchai.operations.run import RunOptions, run_job
 
+    if options.rehearse is not None:
+        return _rehearse(options)
     job = _job(options)
     chosen = RunOptions(
         retry=_outcomes(options.retry),
@@ -38,6 +40,22 @@ def run(options: argparse.Namespace) -> int:
         terminal.close()
     print(run_text(summary, options.job))
     return summary.exit_code
+
+
+def _rehearse(options: argparse.Namespace) -> int:
+    """`batchai run --rehearse`."""
+    from batchai.cli.simulated import rehearsal_text
+    from batchai.operations.rehearse import rehearse
+
+    if options.retry or options.changed:
+        raise SpecError("--rehearse begins anew each time: leave --retry and --changed out")
+    terminal = Terminal()
+    try:
+        rehearsal = rehearse(_job(options), options.rehearse, console=terminal)
+    finally:
+        terminal.close()
+    print(rehearsal_text(rehearsal, options.job))
+    return rehearsal.run.exit_code
 
 
 def try_(options: argparse.Namespace) -> int:
@@ -202,6 +220,26 @@ def schema(_options: argparse.Namespace) -> int:
     return 0
 
 
+def simulator(options: argparse.Namespace) -> int:
+    """`batchai simulator`."""
+    from batchai.cli.simulated import service_text, serving_text
+    from batchai.operations.simulate import simulate
+    from batchai.simulator.arguments import settings_of
+
+    service = simulate(
+        settings_of(options), announce=lambda running: print(serving_text(running), flush=True)
+    )
+    print(service_text(service))
+    return 0
+
+
+def demo(_options: argparse.Namespace) -> int:
+    """`batchai demo`."""
+    from batchai.operations.demo import demo as perform
+
+    return 0 if perform(say=lambda line: print(line, flush=True)) else 1
+
+
 COMMANDS: dict[str, Command] = {
     "run": run,
     "resume": run,
@@ -217,6 +255,8 @@ COMMANDS: dict[str, Command] = {
     "models": models,
     "schema": schema,
     "backup": backup,
+    "simulator": simulator,
+    "demo": demo,
 }
 
 

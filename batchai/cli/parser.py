@@ -1,15 +1,17 @@
 """What can be typed: commands, options, and their help with examples."""
 
 import argparse
+from collections.abc import Callable
 from pathlib import Path
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 from batchai import __version__
 
-_Commands: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"
+_Commands: TypeAlias = "argparse._SubParsersAction[_Parser]"
 
 _EPILOG = """\
 A first minute, without any account:
+  batchai demo                            a job is killed and resumed before your eyes
   batchai run jobs/quickstart.yaml        (fetches a small local model once)
 
 A job of your own:
@@ -24,6 +26,18 @@ Exit codes: 0 finished · 1 finished with failed items · 2 wrong job or usage, 
 """
 
 
+class _Parser(argparse.ArgumentParser):
+    """A command's parser; `late` adds arguments whose import only this command is to pay for."""
+
+    late: Callable[[argparse.ArgumentParser], None] | None = None
+
+    def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
+        """As argparse does."""
+        if self.late is not None:
+            self.late(self)
+        return super().parse_known_args(args, namespace)
+
+
 def build_parser() -> argparse.ArgumentParser:
     """The parser of the whole command line."""
     parser = argparse.ArgumentParser(
@@ -33,7 +47,9 @@ def build_parser() -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--version", action="version", version=f"batchai {__version__}")
-    commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
+    commands = parser.add_subparsers(
+        dest="command", metavar="COMMAND", required=True, parser_class=_Parser
+    )
     _add_daily(commands)
     _add_weekly(commands)
     _add_rare(commands)
@@ -122,7 +138,17 @@ def _add_run(commands: _Commands) -> None:
             f"batchai {name} feedback --retry failed",
             f"batchai {name} feedback --changed rerun",
             f"batchai {name} jobs/quickstart.yaml --limit all",
+            *(["batchai run feedback --rehearse usual"] if name == "run" else []),
         )
+        run.set_defaults(rehearse=None)
+        if name == "run":
+            run.add_argument(
+                "--rehearse",
+                nargs="*",
+                metavar="FAULT=SHARE",
+                help="the whole run on a simulated provider, its waits skipped: no key, no cost, "
+                "nothing of the job is touched; with faults such as usual, or hang=1%%",
+            )
         run.add_argument(
             "--retry", metavar="failed|KIND,…", help="try failed items again, all or by outcome"
         )
@@ -179,6 +205,20 @@ def _add_rare(commands: _Commands) -> None:
         "the JSON Schema of job files, for editors",
         "batchai schema > job.schema.json",
     )
+    _command(
+        commands,
+        "demo",
+        "ten seconds: a job is killed and resumed before your eyes, on a simulated provider",
+        "batchai demo",
+    )
+    simulator = _command(
+        commands,
+        "simulator",
+        "a provider on this machine that costs nothing: both protocols, limits, faults",
+        "batchai simulator --port 8080 --latency 1 --sigma 0.5 --rpm 50",
+        "batchai simulator --fault usual --fault hang=1%",
+    )
+    simulator.late = _add_simulator
     backup = _job_command(
         commands,
         "backup",
@@ -189,7 +229,13 @@ def _add_rare(commands: _Commands) -> None:
     backup.add_argument("--overwrite", action="store_true", help="replace a copy that is there")
 
 
-def _command(commands: _Commands, name: str, words: str, *examples: str) -> argparse.ArgumentParser:
+def _add_simulator(parser: argparse.ArgumentParser) -> None:
+    from batchai.simulator.arguments import add_arguments
+
+    add_arguments(parser)
+
+
+def _command(commands: _Commands, name: str, words: str, *examples: str) -> _Parser:
     return commands.add_parser(
         name,
         help=words,

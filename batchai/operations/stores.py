@@ -9,10 +9,12 @@ from batchai.reports.jobs import JobLine
 from batchai.store import Reader, aggregates, open_reader
 from batchai.store.lock import is_held
 
+REHEARSAL_MARK = "rehearsal"  # a fact in a store: nothing in it was sent or paid for
+
 
 def job_lines(folders: Sequence[Path] = ()) -> list[JobLine]:
-    """A line a store here, in jobs/ and in these folders, by folder and name."""
-    return [_line(path) for path in store_paths(folders)]
+    """A line a store here, in jobs/ and in these folders, by folder and name; no rehearsals."""
+    return [line for path in store_paths(folders) if (line := _line(path)) is not None]
 
 
 def store_paths(folders: Sequence[Path] = ()) -> Iterator[Path]:
@@ -25,12 +27,14 @@ def store_paths(folders: Sequence[Path] = ()) -> Iterator[Path]:
                 yield path
 
 
-def _line(path: Path) -> JobLine:
+def _line(path: Path) -> JobLine | None:
     try:
         reader = open_reader(path)
     except StoreError as error:
         return JobLine(path.stem, str(path), problem=str(error))
     try:
+        if reader.meta(REHEARSAL_MARK) is not None:
+            return None
         with reader.snapshot():
             return _read(reader, path)
     except StoreError as error:

@@ -2,8 +2,10 @@
 
 import asyncio
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal
+from typing import Any
 
 from batchai.clock import Clock
 from batchai.domain import NO_COST, Usage
@@ -39,7 +41,9 @@ class Surveyor:
     def __init__(self, step: PreparedStep, *, reader: Reader | None, clock: Clock) -> None:
         self._step = step
         self._clock = clock
-        self._output = self._expected_output(reader)
+        self._output = expected_output_tokens(
+            step.settings.schema, max_tokens=step.max_tokens, reader=reader
+        )
         self._overhead: int | None = None
 
     async def survey(self, scan: Scan, reader: Reader | None) -> Survey:
@@ -95,13 +99,15 @@ class Surveyor:
     def _tokens(self, size_bytes: int) -> int:
         return round(size_bytes / BYTES_PER_TOKEN * self._step.calibration.ratio)
 
-    def _expected_output(self, reader: Reader | None) -> int:
-        """Output tokens of one request: as the history says, else a share of what is possible."""
-        if reader is not None:
-            attempts, _, _, output = reader.usage_ratio()
-            if attempts:
-                return max(1, round(output / attempts))
-        schema = self._step.settings.schema
-        if schema is None:
-            return min(_TEXT_OUTPUT_TOKENS, self._step.max_tokens)
-        return min(self._step.max_tokens, max(1, output_token_bound(schema) // _BOUND_SHARE))
+
+def expected_output_tokens(
+    schema: Mapping[str, Any] | None, *, max_tokens: int, reader: Reader | None
+) -> int:
+    """Output tokens of one request: as the history says, else a share of what is possible."""
+    if reader is not None:
+        attempts, _, _, output = reader.usage_ratio()
+        if attempts:
+            return min(max_tokens, max(1, round(output / attempts)))
+    if schema is None:
+        return min(_TEXT_OUTPUT_TOKENS, max_tokens)
+    return min(max_tokens, max(1, output_token_bound(schema) // _BOUND_SHARE))

@@ -6,62 +6,20 @@ import sys
 import threading
 from collections.abc import Sequence
 
-from batchai.simulator.faults import Fault, no_faults, seeded
+from batchai.errors import SpecError
+from batchai.simulator.arguments import add_arguments, settings_of
 from batchai.simulator.server import Simulator
-from batchai.simulator.settings import AccountLimits, Capacity, Latency, Neighbours, Settings
+from batchai.simulator.settings import Settings
 
 
 def settings_from(arguments: Sequence[str]) -> Settings:
     """The settings that a command line asks for; SystemExit 2 when it cannot be read."""
-    options = _parser().parse_args(arguments)
-    shares = dict(options.fault)
-    window = options.window
-    limits = AccountLimits(options.rpm, options.tpm, options.itpm, options.otpm, window)
-    neighbours = Neighbours(options.neighbours, options.neighbour_tokens, options.seed)
-    return Settings(
-        port=options.port,
-        latency=Latency(options.latency, options.sigma, options.per_token, options.seed),
-        limits=None if limits == AccountLimits(window_seconds=window) else limits,
-        neighbours=neighbours if options.neighbours else None,
-        capacity=Capacity(options.capacity, options.beyond) if options.capacity else None,
-        faults=seeded(options.seed, shares) if shares else no_faults,
-        fixed_answer=options.fixed_answer,
-        retry_after_seconds=options.retry_after,
-    )
-
-
-def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m batchai.simulator", description=__doc__)
-    add = parser.add_argument
-    add("--port", type=int, default=0, help="0: any free port")
-    add("--latency", type=float, default=0.0, metavar="SECONDS")
-    add("--sigma", type=float, default=0.0, help="spread of the latency (lognormal)")
-    add("--per-token", type=float, default=0.0, metavar="SECONDS", help="per output token")
-    add("--rpm", type=int, help="requests per window")
-    add("--tpm", type=int, help="tokens per window")
-    add("--itpm", type=int, help="input tokens per window")
-    add("--otpm", type=int, help="output tokens per window")
-    add("--window", type=float, default=60.0, metavar="SECONDS")
-    add("--neighbours", type=float, default=0.0, metavar="PER_SECOND", help="others' requests")
-    add("--neighbour-tokens", type=int, default=0, metavar="TOKENS", help="of each of them")
-    add("--capacity", type=int, help="requests served at once")
-    add("--beyond", choices=("slow", "overloaded"), default="slow", help="beyond the capacity")
-    add("--fault", type=_share, action="append", default=[], metavar="FAULT=SHARE")
-    add("--retry-after", type=float, default=1.0, metavar="SECONDS", help="of rate_limited faults")
-    add("--seed", type=int, default=0)
-    add("--fixed-answer", nargs="?", const="ok", metavar="TEXT", help="one reply to all, fast")
-    return parser
-
-
-def _share(text: str) -> tuple[Fault, float]:
-    name, _, share = text.partition("=")
+    add_arguments(parser)
     try:
-        return Fault(name), float(share)
-    except ValueError:
-        names = ", ".join(Fault)
-        raise argparse.ArgumentTypeError(
-            f"{text}: give FAULT=SHARE, FAULT one of {names}"
-        ) from None
+        return settings_of(parser.parse_args(arguments))
+    except SpecError as error:
+        parser.error(str(error))
 
 
 def main() -> None:

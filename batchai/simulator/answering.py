@@ -27,7 +27,8 @@ def compose(request: SimRequest, settings: Settings, fault: Fault | None) -> Ans
     """The answer to a request, spoiled by the fault, cut at stop sequences and at max_tokens."""
     finish = _FINISHES.get(fault, Finish.NORMAL) if fault else Finish.NORMAL
     text, stop_sequence = _until_stop(_written(request, settings, fault), request.stop)
-    written = tokens_in(text, settings) + settings.reasoning_tokens
+    written = max(tokens_in(text, settings), settings.least_output_tokens)
+    written += settings.reasoning_tokens
     if finish is Finish.NORMAL and stop_sequence is not None:
         finish = Finish.STOP_SEQUENCE
     limit = request.max_tokens

@@ -4,9 +4,10 @@ A plan is any callable `(request, arrival_index) -> Fault | None`; arrival_index
 """
 
 import hashlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from enum import StrEnum
 
+from batchai.errors import SpecError
 from batchai.simulator.requests import SimRequest
 
 
@@ -65,6 +66,19 @@ class Fault(StrEnum):
 
 FaultPlan = Callable[[SimRequest, int], Fault | None]
 
+# a provider on an ordinary day
+USUAL: Mapping[Fault, float] = {
+    Fault.RATE_LIMITED: 0.01,
+    Fault.OVERLOADED: 0.005,
+    Fault.SERVER_ERROR: 0.005,
+    Fault.BAD_GATEWAY: 0.001,
+    Fault.RESET: 0.002,
+    Fault.HANG: 0.001,
+    Fault.TRUNCATED: 0.002,
+    Fault.INVALID_JSON: 0.005,
+    Fault.REFUSED: 0.001,
+}
+
 
 def no_faults(_request: SimRequest, _index: int) -> Fault | None:
     """The plan of a provider that always works."""
@@ -96,11 +110,41 @@ def seeded(seed: int, shares: Mapping[Fault, float]) -> FaultPlan:
     return plan
 
 
+def shares_of(texts: Iterable[str]) -> dict[Fault, float]:
+    """Shares by fault of `rate_limited=5%`, `hang=0.001` or `usual`; a later one wins.
+
+    Raises SpecError, naming what is wrong and what there is.
+    """
+    shares: dict[Fault, float] = {}
+    for text in texts:
+        shares |= USUAL if text == "usual" else dict([_share(text)])
+    if (total := sum(shares.values())) > 1:
+        raise SpecError(f"faults: their shares add up to {total:.0%}, give at most 100% in all")
+    return shares
+
+
 def first_attempts(count: int, fault: Fault, *, containing: str = "") -> FaultPlan:
     """The fault on the first `count` arrivals of every prompt that contains the text."""
     return lambda request, _index: (
         fault if request.attempt <= count and containing in request.prompt else None
     )
+
+
+def _share(text: str) -> tuple[Fault, float]:
+    name, _, amount = text.partition("=")
+    if name not in set(Fault):
+        raise SpecError(
+            f"fault {text}: must be usual, or FAULT=SHARE with one of {', '.join(Fault)}"
+        )
+    try:
+        share = float(amount.removesuffix("%")) / (100 if amount.endswith("%") else 1)
+    except ValueError:
+        share = -1
+    if not 0 <= share <= 1:
+        raise SpecError(
+            f"fault {text}: needs a share of requests, such as {name}=2% or {name}=0.02"
+        )
+    return Fault(name), share
 
 
 def _point(text: str) -> float:

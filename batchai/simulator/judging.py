@@ -2,7 +2,6 @@
 
 import asyncio
 import json
-import time
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
@@ -120,7 +119,7 @@ class Judge:
         if account is not None:
             usage = input_usage(call.request, self._settings)
             charge = call.dialect.charge(call.request, usage)
-            if (excess := account.admit(time.monotonic(), charge)) is not None:
+            if (excess := account.admit(_now(), charge)) is not None:
                 wait = call.dialect.retry_after(excess.wait_seconds)
                 return Verdict(Served.LIMITED, self._error(call, call.dialect.excess(excess), wait))
         capacity = self._settings.capacity
@@ -135,7 +134,7 @@ class Judge:
         await asyncio.sleep(self._latency_seconds(call, answer.usage.output))
         account = self._account(call)
         if account is not None:
-            account.produced(time.monotonic(), call.dialect.produced(answer.usage))
+            account.produced(_now(), call.dialect.produced(answer.usage))
         body = json.dumps(call.dialect.reply(answer, call.id)).encode()
         return Verdict(
             served=Served.ANSWERED if fault is None else Served.FAULTY,
@@ -158,7 +157,7 @@ class Judge:
         scope = (call.dialect.name, call.key)
         if scope not in self._accounts:
             self._accounts[scope] = Account(
-                self._settings.limits, self._settings.neighbours, time.monotonic()
+                self._settings.limits, self._settings.neighbours, _now()
             )
         return self._accounts[scope]
 
@@ -170,5 +169,9 @@ class Judge:
 
     def _headers(self, call: Call) -> dict[str, str]:
         account = self._account(call)
-        standings = account.standings(time.monotonic()) if account else []
+        standings = account.standings(_now()) if account else []
         return call.dialect.headers(call.id, standings)
+
+
+def _now() -> float:
+    return asyncio.get_running_loop().time()

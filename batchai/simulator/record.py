@@ -1,7 +1,6 @@
 """What the simulator saw: the judge's evidence. Written by the server's thread, read by any."""
 
 import threading
-import time
 from array import array
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -31,7 +30,8 @@ class Served(StrEnum):
 class Received:
     """One request as it arrived and what was served.
 
-    arrived_at, served_at: seconds of `time.monotonic()`. headers: lower case, without the key.
+    arrived_at, served_at: seconds of the server's loop, as of `time.monotonic()` unless the loop
+    skips time. headers: lower case, without the key.
     key_hash: first 16 hex digits of the key's SHA-256, "" without a key. usage: what is billed,
     also where the reply did not say; None = nothing. client_present: whether the connection was
     still open when the answer was ready.
@@ -80,10 +80,10 @@ class Record:
 
     # --- written by the server
 
-    def tick(self) -> None:
+    def tick(self, now: float) -> None:
         """Count an arrival that was served at once and is not kept."""
         with self._changed:
-            self._arrivals.append(time.monotonic())
+            self._arrivals.append(now)
             self._served += 1
             self._changed.notify_all()
 

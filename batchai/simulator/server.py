@@ -1,4 +1,4 @@
-"""The simulator as a thread: a real HTTP server on the loopback address."""
+"""The simulator as a real HTTP server on the loopback address: a thread, or on a running loop."""
 
 import asyncio
 import threading
@@ -22,10 +22,12 @@ _DEFAULTS = Settings()
 
 
 class Simulator:
-    """A provider that serves while the `with` block lasts, whatever becomes of its clients.
+    """A provider that serves while the block lasts, whatever becomes of its clients.
 
+    `with`: in a thread of its own; all methods may be called from any thread. `async with`: on the
+    running loop, so that a loop which skips time skips the server's too; nothing may wait for it.
     ProviderError when the port is taken. What a hook of the settings raised is raised at the end of
-    the block. All methods may be called from any thread.
+    the block.
     """
 
     def __init__(self, settings: Settings = _DEFAULTS) -> None:
@@ -38,6 +40,7 @@ class Simulator:
         self._loop: asyncio.AbstractEventLoop
         self._service: Service
         self._stop: asyncio.Event
+        self._runner: web.ServerRunner
 
     def __enter__(self) -> Self:
         self._thread.start()
@@ -46,10 +49,7 @@ class Simulator:
                 f"simulator: not started within {_START_SECONDS} s; is the machine busy?"
             )
         if self._problem is not None:
-            raise ProviderError(
-                f"simulator: cannot listen on {HOST}:{self._settings.port}: {self._problem}; "
-                "give another port"
-            ) from self._problem
+            raise self._cannot_listen(self._problem) from self._problem
         return self
 
     def __exit__(
@@ -60,8 +60,23 @@ class Simulator:
     ) -> None:
         self._loop.call_soon_threadsafe(self._stop.set)
         self._thread.join()
-        if error is None and self._service.problem is not None:
-            raise self._service.problem
+        self._raise_problem(error)
+
+    async def __aenter__(self) -> Self:
+        try:
+            await self._listen()
+        except OSError as problem:
+            raise self._cannot_listen(problem) from problem
+        return self
+
+    async def __aexit__(
+        self,
+        _type: type[BaseException] | None,
+        error: BaseException | None,
+        _trace: TracebackType | None,
+    ) -> None:
+        await self._runner.cleanup()
+        self._raise_problem(error)
 
     # --- where it listens
 
@@ -86,6 +101,11 @@ class Simulator:
         return f"{self.url}/v1"
 
     # --- what it saw
+
+    @property
+    def arrived_count(self) -> int:
+        """Requests that arrived, also those that are not kept."""
+        return self._record.arrived_count
 
     @property
     def received(self) -> list[Received]:
@@ -163,23 +183,42 @@ class Simulator:
         asyncio.run(self._serve())
 
     async def _serve(self) -> None:
-        self._loop = asyncio.get_running_loop()
         self._stop = asyncio.Event()
-        self._service = Service(self._settings, self._record)
-        runner = web.ServerRunner(_Server(self._service), shutdown_timeout=_SHUTDOWN_SECONDS)
-        await runner.setup()
         try:
-            site = web.TCPSite(runner, HOST, self._settings.port, backlog=BACKLOG)
-            await site.start()
-            self._port = runner.addresses[0][1]
+            await self._listen()
         except OSError as problem:
             self._problem = problem
             self._ready.set()
-        else:
-            self._ready.set()
+            return
+        self._ready.set()
+        try:
             await self._stop.wait()
         finally:
-            await runner.cleanup()
+            await self._runner.cleanup()
+
+    async def _listen(self) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._service = Service(self._settings, self._record)
+        self._runner = web.ServerRunner(_Server(self._service), shutdown_timeout=_SHUTDOWN_SECONDS)
+        await self._runner.setup()
+        try:
+            site = web.TCPSite(self._runner, HOST, self._settings.port, backlog=BACKLOG)
+            await site.start()
+        except OSError:
+            await self._runner.cleanup()
+            raise
+        self._port = self._runner.addresses[0][1]
+
+    def _cannot_listen(self, problem: OSError) -> ProviderError:
+        return ProviderError(
+            f"simulator: cannot listen on {HOST}:{self._settings.port}: {problem}; "
+            "give another port"
+        )
+
+    def _raise_problem(self, error: BaseException | None) -> None:
+        """The first error of a hook, unless the block ended with one of its own."""
+        if error is None and self._service.problem is not None:
+            raise self._service.problem
 
 
 class _Server(web.Server):

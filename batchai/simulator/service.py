@@ -3,7 +3,6 @@
 import asyncio
 import hashlib
 import json
-import time
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import replace
@@ -40,7 +39,7 @@ class Service:
         self._delivery = Delivery(self.departures, drip_seconds=settings.drip_seconds)
         self._settings = settings
         self._record = record
-        self._attempts: Counter[tuple[str | None, str]] = Counter()
+        self._attempts: Counter[int] = Counter()  # by hash: prompts may be long, and many
         self._anthropic, self._openai = Anthropic(), OpenAI()
         self._generators: dict[str, Dialect] = {
             "/v1/messages": self._anthropic,
@@ -69,7 +68,7 @@ class Service:
 
     async def _serve_fixed(self, http: web.BaseRequest) -> web.StreamResponse:
         await http.read()
-        self._record.tick()
+        self._record.tick(_now())
         if self._settings.latency.seconds:
             await asyncio.sleep(self._settings.latency.seconds)
         return web.Response(body=self._fixed[http.path], content_type="application/json")
@@ -77,7 +76,7 @@ class Service:
     async def _serve_call(
         self, http: web.BaseRequest, dialect: Dialect, in_flight: int
     ) -> web.StreamResponse:
-        arrived_at = time.monotonic()
+        arrived_at = _now()
         raw = await http.read()
         headers = {name.lower(): value for name, value in http.headers.items()}
         call = Call(
@@ -89,7 +88,7 @@ class Service:
             path=http.path,
             in_flight=in_flight,
         )
-        self._record.arrive(_received(call, arrived_at))
+        self._record.arrive(self._received(call, arrived_at))
         await self.open.wait()
         verdict = await self.judge.judge(call)
         self._record.finish(
@@ -98,14 +97,31 @@ class Service:
             fault=verdict.fault,
             status=verdict.wire.status,
             usage=verdict.usage,
-            answer=verdict.answer,
-            served_at=time.monotonic(),
+            answer=verdict.answer if self._settings.keep_content else None,
+            served_at=_now(),
             client_present=http.transport is not None and not http.transport.is_closing(),
         )
         return await self._delivery.deliver(http, verdict.wire, verdict.fault)
 
+    def _received(self, call: Call, arrived_at: float) -> Received:
+        request = call.request
+        keep = self._settings.keep_content
+        headers = {n: v for n, v in call.headers.items() if n not in _SECRET_HEADERS}
+        return Received(
+            sequence=request.sequence,
+            arrived_at=arrived_at,
+            provider=request.provider,
+            model=request.model,
+            prompt=request.prompt if keep else "",
+            system=request.system if keep else None,
+            max_tokens=request.max_tokens,
+            body=request.body if keep else {},
+            headers=headers if keep else {},
+            key_hash=hashlib.sha256(call.key.encode()).hexdigest()[:16] if call.key else "",
+        )
+
     def _numbered(self, request: SimRequest) -> SimRequest:
-        prompt = (request.system, request.prompt)
+        prompt = hash((request.system, request.prompt))
         self._attempts[prompt] += 1
         sequence = self._record.arrived_count
         return replace(request, attempt=self._attempts[prompt], sequence=sequence)
@@ -169,20 +185,8 @@ def _key(headers: Mapping[str, str]) -> str:
     return headers.get("x-api-key", "")
 
 
-def _received(call: Call, arrived_at: float) -> Received:
-    request = call.request
-    return Received(
-        sequence=request.sequence,
-        arrived_at=arrived_at,
-        provider=request.provider,
-        model=request.model,
-        prompt=request.prompt,
-        system=request.system,
-        max_tokens=request.max_tokens,
-        body=request.body,
-        headers={n: value for n, value in call.headers.items() if n not in _SECRET_HEADERS},
-        key_hash=hashlib.sha256(call.key.encode()).hexdigest()[:16] if call.key else "",
-    )
+def _now() -> float:
+    return asyncio.get_running_loop().time()
 
 
 def _fixed_body(dialect: Dialect, settings: Settings) -> bytes:

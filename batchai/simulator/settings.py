@@ -65,7 +65,9 @@ class Settings:
 
     bytes_per_token: tokens are UTF-8 bytes divided by this. cache_read_share, cache_write_share:
     parts of the input that are reported (and billed) as such. reasoning_tokens: spent before every
-    answer, within the output. answer: what the model writes, in place of the computed answer.
+    answer, within the output. least_output_tokens: a shorter answer is billed as if it had so many.
+    answer: what the model writes, in place of the computed answer. keep_content: whether the record
+    keeps prompts, bodies and answers, or only what is counted.
     resolve_model: the model id that the answer carries. fixed_answer: the fast path, one
     precomputed reply to everything: no checks, no limits, no faults, and only arrivals recorded.
     """
@@ -88,6 +90,8 @@ class Settings:
     cache_read_share: float = 0.0
     cache_write_share: float = 0.0
     reasoning_tokens: int = 0
+    least_output_tokens: int = 0
+    keep_content: bool = True
     retry_after_seconds: float = 1.0  # of Fault.RATE_LIMITED
     redirect_url: str = "http://127.0.0.1:9"  # of Fault.REDIRECT; the request's path is appended
     drip_seconds: float = 0.1
