@@ -82,7 +82,8 @@ class Retries:
     def of(cls, attempts: int) -> "Retries":
         """So many attempts an item and run; 0.5 to 60 s between them, random and growing."""
         return cls(
-            stop=stop_after_attempt(attempts), wait=wait_random_exponential(multiplier=1, max=60)
+            stop=stop_after_attempt(attempts),
+            wait=wait_random_exponential(multiplier=1, min=0.5, max=60),
         )
 
 

@@ -217,7 +217,7 @@ class Worker:
             outcome=reply.outcome,
             max_tokens=max_tokens,
             detail=reply.detail,
-            answer=reply.text or None,
+            answer=reply.text if reply.outcome is Outcome.INVALID else None,  # for feedback
             is_counted=policy.is_counted(reply.outcome, reached=reached)
             and not self._outage.explains(reply.outcome),
         )
