@@ -8,7 +8,7 @@ import asyncio
 import os
 from pathlib import Path
 
-from batchai.errors import SpecError
+from batchai.errors import ExportError, SpecError
 from batchai.exports import ExportSummary, write_export
 from batchai.schemas import result_fields
 from batchai.spec.models import Job
@@ -51,7 +51,10 @@ def output_path(job: Job) -> Path:
 
 def _write(job: Job, reader: Reader, *, path: Path, overwrite: bool) -> ExportSummary:
     step = job.steps[-1]
-    path.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ExportError(f"{path.parent}: cannot be made ({error.strerror})") from error
     with reader.view(step.name) as rows:
         summary = write_export(
             rows,
@@ -82,5 +85,11 @@ def _remember(job: Job, path: Path, identity: str) -> None:
     marks = {**_marks(job), str(path.absolute()): identity}
     target = _marks_path(job)
     temporary = target.with_name(f"{target.name}.{os.getpid()}")
-    temporary.write_text(to_json(marks))
-    temporary.replace(target)
+    try:
+        temporary.write_text(to_json(marks))
+        temporary.replace(target)
+    except OSError as error:
+        raise ExportError(
+            f"{target}: cannot be written ({error.strerror}); {path} is whole, but the next export "
+            "will ask for --overwrite"
+        ) from error

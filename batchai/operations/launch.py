@@ -14,6 +14,7 @@ from batchai.engine.outage import Outage
 from batchai.engine.progress import FailureWatch, Progress
 from batchai.engine.runner import End, Reason, Runner
 from batchai.engine.worker import Worker
+from batchai.errors import StoreError
 from batchai.limits import Budget, Gate, Past
 from batchai.operations.changes import Approach, scan_is_done, scan_of
 from batchai.operations.opening import Opened
@@ -99,10 +100,14 @@ class Launch:
         """Write down how the launch ended; returns its exit code."""
         store, now = self._opened.store, self._opened.clock.utcnow()
         counts = store.reader.state_counts(self._opened.step.name)
-        if scan_is_done(store.reader) and not counts.get(State.PENDING):
-            store.end_run(self.run.id, now=now)
         code = exit_code(self._opened.job, end, counts)
-        store.end_launch(self._id, exit_code=code, reason=end.reason.value, now=now)
+        try:
+            if scan_is_done(store.reader) and not counts.get(State.PENDING):
+                store.end_run(self.run.id, now=now)
+            store.end_launch(self._id, exit_code=code, reason=end.reason.value, now=now)
+        except StoreError:
+            if end.reason is not Reason.STORE:  # else all has been said
+                raise
         return code
 
     async def _run(
@@ -153,7 +158,7 @@ def exit_code(job: Job, end: End, counts: Mapping[State, int]) -> int:
     """What the command exits with: how the launch ended, and whether too many items failed."""
     if end.reason is not Reason.FINISHED:
         return EXIT_CODES.get(end.reason, STOPPED)
-    failed = counts.get(State.FAILED, 0)
+    failed = counts.get(State.FAILED, 0) + counts.get(State.UNKNOWN, 0)
     return 0 if failed <= most_failed(job, sum(counts.values())) else 1
 
 

@@ -1,5 +1,6 @@
 """`batchai run`: continue what is unfinished, or begin the next run."""
 
+from contextlib import nullcontext
 from dataclasses import dataclass, replace
 
 from batchai.clock import Clock
@@ -27,8 +28,8 @@ from batchai.reports.agreement import Agreement, agreement
 from batchai.reports.words import counted, usd
 from batchai.spec.models import Job
 from batchai.store import Reader
+from batchai.store.files import set_aside
 from batchai.store.queries import Run
-from batchai.store.store import set_aside
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,10 +89,9 @@ async def run_job(
 async def _run(found: Opened, options: RunOptions) -> RunSummary:
     _recover(found)
     store = found.store
-    if options.retry is not None:
-        store.retry(outcomes=options.retry or None)
-    approach = approach_to(found.job, found.source, store.reader, changed=options.changed)
-    found = await _settle_questions(found, approach, options)
+    with nullcontext() if options.retry is None else store.retrying(outcomes=options.retry or None):
+        approach = approach_to(found.job, found.source, store.reader, changed=options.changed)
+        found = await _settle_questions(found, approach, options)
     progress = _progress(found, approach)
     if approach.selection is None and not progress.to_send:
         return await _nothing_to_send(found, options, progress)
@@ -108,6 +108,9 @@ async def _run(found: Opened, options: RunOptions) -> RunSummary:
 async def _nothing_to_send(found: Opened, options: RunOptions, progress: Progress) -> RunSummary:
     """Everything is settled: no run begins, but the result file is made sure of."""
     end = End(Reason.FINISHED)
+    last = found.store.reader.last_run()
+    if last is not None and last.ended_at is None:  # its last launch died just before it said so
+        found.store.end_run(last.id, now=found.clock.utcnow())
     code = exit_code(found.job, end, found.store.reader.state_counts(found.step.name))
     return await _summary(found, options, end=end, code=code, progress=progress, seconds=0)
 
@@ -134,6 +137,8 @@ async def _settle_questions(found: Opened, approach: Approach, options: RunOptio
     asks_change = approach.spec_changed and options.changed is None and not approach.goes_on
     if not asks_price and not asks_change:
         return found
+    if not found.source.reopens:
+        raise RefusedError(_say_first(found.job, asks_change=asks_change))
     survey = await _survey(found, approach)
     if asks_change and survey.changes[Change.CHANGED] + survey.changes[Change.REVALIDATED]:
         raise RefusedError(_change_table(found.job, survey))
@@ -150,6 +155,19 @@ async def _survey(found: Opened, approach: Approach) -> Survey:
         return await surveyor.survey(scan, reader)
     finally:
         reader.close()
+
+
+def _say_first(job: Job, *, asks_change: bool) -> str:
+    """Of an input that would be used up by counting what is to be sent."""
+    if asks_change:
+        return (
+            f"{job.path.name}: changed since the results were made, and the input can be read only "
+            "once, so that nothing can be counted first: say --changed rerun or --changed keep"
+        )
+    return (
+        f"{job.path.name}: the input can be read only once, so that its price cannot be told "
+        "first: add --budget, or budget_usd to the job, or --yes"
+    )
 
 
 def _ask_price(found: Opened, survey: Survey) -> Opened:

@@ -46,6 +46,11 @@ class Source:
         """csv, tsv, jsonl, json, parquet, xlsx, files; or stdin, sql, items without a file."""
         return self._found.format if self._found else self._identity
 
+    @property
+    def reopens(self) -> bool:
+        """Whether it can be read more than once: not stdin, nor an iterator."""
+        return self._reader.reopens
+
     def stamp(self) -> str | None:
         """A cheap identity: equal stamps mean the same records.
 

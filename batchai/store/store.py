@@ -20,12 +20,22 @@ from batchai.errors import RefusedError, StoreError
 from batchai.pricing import to_pico
 from batchai.store import tables
 from batchai.store.dialect import overwrite_deleted, refuse_unsafe_folder, writer_engine
+from batchai.store.files import make_folder
 from batchai.store.ledger import Ledger
 from batchai.store.lock import Lock, boot_id
 from batchai.store.migrations import ensure_current
 from batchai.store.queries import Reader, Run
 from batchai.store.spool import Spool
 from batchai.store.values import to_json, to_ms
+
+_KEEP_FAILED = (
+    "CREATE TEMP TABLE failed AS SELECT id, state, error, tried FROM item_steps "
+    "WHERE state IN ('failed', 'unknown')"
+)
+_TAKE_BACK = (
+    "UPDATE item_steps SET state = failed.state, error = failed.error, tried = failed.tried "
+    "FROM temp.failed AS failed WHERE item_steps.id = failed.id"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +56,7 @@ class Store:
     def __init__(self, path: Path, *, job_path: Path) -> None:
         self.path = path
         folder = path.parent
-        _make_folder(folder)
+        make_folder(folder)
         refuse_unsafe_folder(folder)
         self._lock = Lock(path.with_suffix(".lock"))
         try:
@@ -176,6 +186,22 @@ class Store:
         with self._writing() as connection:
             return connection.execute(change).rowcount
 
+    @contextmanager
+    def retrying(self, *, outcomes: frozenset[str] | None) -> Iterator[None]:
+        """`retry`, taken back where the block raises: a refused command changes nothing."""
+        with self._writing() as connection:
+            connection.exec_driver_sql(_KEEP_FAILED)
+        self.retry(outcomes=outcomes)
+        try:
+            yield
+        except BaseException:
+            with self._writing() as connection:
+                connection.exec_driver_sql(_TAKE_BACK)
+            raise
+        finally:
+            with self._writing() as connection:
+                connection.exec_driver_sql("DROP TABLE temp.failed")
+
     def begin_scan(self, *, compare: bool, resumes: bool, fact: tuple[str, str]) -> None:
         """Before a scan; `fact` is kept in the same transaction, so that a launch which dies before
         the first chunk leaves its purpose behind.
@@ -238,46 +264,6 @@ def open_reader(path: Path) -> Reader:
     if not path.exists():
         raise StoreError(f"{path}: no store yet; the job has not been run (batchai run …)")
     return Reader(path)
-
-
-def set_aside(path: Path) -> Path | None:
-    """Rename a store, so that the job starts from nothing; returns its new path, None without one.
-
-    Raises StoreBusyError while a launch works on it.
-    """
-    if not path.exists():
-        return None
-    lock = Lock(path.with_suffix(".lock"))
-    try:
-        number = 1
-        while (old := path.with_name(f"{path.stem}.old{number}.db")).exists():
-            number += 1
-        for part, moved in _parts(path, old):
-            if part.exists():
-                part.rename(moved)
-    finally:
-        lock.release()
-    return old
-
-
-def _parts(path: Path, moved: Path) -> Iterator[tuple[Path, Path]]:
-    """The files of a store, the database last, each with its new path."""
-    yield path.with_suffix(".spool"), moved.with_suffix(".spool")
-    for suffix in ("-wal", "-shm", ""):
-        yield path.with_name(path.name + suffix), moved.with_name(moved.name + suffix)
-
-
-def _make_folder(folder: Path) -> None:
-    try:
-        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        ignore = folder / ".gitignore"
-        if not ignore.exists():
-            ignore.write_text("*\n")
-    except OSError as error:
-        raise StoreError(
-            f"{folder}: cannot be made ({error.strerror}); the store lives beside the job file, "
-            "so that folder must be writable"
-        ) from error
 
 
 def _pico(budget: Decimal | None) -> int | None:

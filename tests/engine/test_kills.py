@@ -64,7 +64,7 @@ def test_limits_hold_across_kills_and_restarts(tmp_path: Path) -> None:
         end = asyncio.run(run_job(space.job(), RunOptions(yes=True), console=_StopsWhenWaiting()))
 
         assert end.exit_code == 130
-        assert len(sim.received) == limit
+        assert limit - CONCURRENCY <= len(sim.received) <= limit  # some died before they left
 
 
 class _StopsWhenWaiting(Silence):
@@ -105,6 +105,7 @@ def test_items_held_after_a_kill_wait_for_the_user(tmp_path: Path) -> None:
         sim.release()
         summary = space.run()
         assert summary.failures == {"unknown": held}
+        assert summary.exit_code == 1
 
         process = space.start("run", "--yes", "--retry", "unknown")
         process.communicate(timeout=30)

@@ -14,7 +14,7 @@ from batchai.domain import State
 from batchai.errors import RefusedError, StoreBusyError, StoreError
 from batchai.store import Reader, Store, open_reader
 from batchai.store.dialect import refuse_unsafe_folder
-from batchai.store.store import set_aside
+from batchai.store.files import set_aside
 from tests.store.books import (
     COST,
     WORST,

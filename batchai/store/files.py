@@ -1,0 +1,48 @@
+"""The files of a store: their folder, and how they are put aside."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from batchai.errors import StoreError
+from batchai.store.lock import Lock
+
+
+def set_aside(path: Path) -> Path | None:
+    """Rename a store, so that the job starts from nothing; returns its new path, None without one.
+
+    Raises StoreBusyError while a launch works on it.
+    """
+    if not path.exists():
+        return None
+    lock = Lock(path.with_suffix(".lock"))
+    try:
+        number = 1
+        while (old := path.with_name(f"{path.stem}.old{number}.db")).exists():
+            number += 1
+        for part, moved in _parts(path, old):
+            if part.exists():
+                part.rename(moved)
+    finally:
+        lock.release()
+    return old
+
+
+def _parts(path: Path, moved: Path) -> Iterator[tuple[Path, Path]]:
+    """The files of a store, the database last, each with its new path."""
+    yield path.with_suffix(".spool"), moved.with_suffix(".spool")
+    for suffix in ("-wal", "-shm", ""):
+        yield path.with_name(path.name + suffix), moved.with_name(moved.name + suffix)
+
+
+def make_folder(folder: Path) -> None:
+    """Make the folder, private and ignored by git. Raises StoreError."""
+    try:
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        ignore = folder / ".gitignore"
+        if not ignore.exists():
+            ignore.write_text("*\n")
+    except OSError as error:
+        raise StoreError(
+            f"{folder}: cannot be made ({error.strerror}); the store lives beside the job file, "
+            "so that folder must be writable"
+        ) from error
