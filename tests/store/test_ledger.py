@@ -163,6 +163,24 @@ async def test_a_group_counts_once_however_often_it_is_tried(store: Store, engin
     assert (run.attempts, run.cost, run.unconfirmed) == (1, Decimal("5e-12"), Decimal("7e-12"))
 
 
+async def test_answers_that_can_be_saved_nowhere_are_told_and_count_as_unknown(
+    store: Store, tmp_path: Path
+) -> None:
+    (item,) = await add_items(store, 1)
+    attempt = an_attempt(store, item)
+    await store.ledger.open_attempt(attempt)
+    spool = store.path.with_suffix(".spool")
+    spool.mkdir()
+    with full_disk(store), pytest.raises(StoreError, match=r"nor could the 1 answers .*unknown"):
+        await close(store, attempt)
+    await store.close()
+    spool.rmdir()
+
+    again = open_store(tmp_path)
+    assert again.recover(hold=False, now=EPOCH).unknown_attempts == 1
+    await again.close()
+
+
 async def test_half_a_line_spoils_no_other(store: Store, tmp_path: Path) -> None:
     (item,) = await add_items(store, 1)
     attempt = an_attempt(store, item)
