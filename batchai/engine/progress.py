@@ -1,10 +1,10 @@
 """What a launch has done so far, for whoever shows it."""
 
-from collections import Counter, deque
+from collections import Counter
 from dataclasses import dataclass, field
 from decimal import Decimal
 
-from batchai.domain import NO_COST, State
+from batchai.domain import NO_COST
 from batchai.engine import policy
 from batchai.engine.worker import Ended
 
@@ -65,22 +65,3 @@ class Progress:
     def fail_unsent(self, outcome: str) -> None:
         """Count an item that failed without an attempt."""
         self.failed[outcome] += 1
-
-
-class FailureWatch:
-    """`stop_if`: whether so many of the last settled items failed."""
-
-    def __init__(self, *, share: Decimal, of_last: int) -> None:
-        self._share = share
-        self._last: deque[bool] = deque(maxlen=of_last)
-
-    def take(self, state: State) -> bool:
-        """Count a settled item; True when the job should stop, never before `of_last` of them."""
-        self._last.append(state is State.FAILED)
-        failed = sum(self._last)
-        return len(self._last) == self._last.maxlen and failed >= self._share * len(self._last)
-
-    @property
-    def words(self) -> str:
-        """For a person: `61 of the last 100 items failed`."""
-        return f"{sum(self._last)} of the last {len(self._last)} items failed"

@@ -15,13 +15,14 @@ from functools import partial
 from itertools import count
 
 from batchai.clock import Clock
-from batchai.domain import Outcome, State
+from batchai.domain import Outcome
 from batchai.engine import policy
+from batchai.engine.canary import Canary, Failure, FailureWatch
 from batchai.engine.feed import Feed
 from batchai.engine.intake import Intake
 from batchai.engine.outage import Outage
 from batchai.engine.policy import Tried
-from batchai.engine.progress import FailureWatch, Progress
+from batchai.engine.progress import Progress
 from batchai.engine.scan import UNRENDERABLE
 from batchai.engine.step import PreparedStep
 from batchai.engine.worker import Ended, Prepared, Work, Worker
@@ -85,7 +86,7 @@ class Runner:
         worker: Worker,
         gate: Gate,
         outage: Outage,
-        failures: FailureWatch | None,
+        watches: tuple[Canary, FailureWatch] | None,
         progress: Progress,
         clock: Clock,
     ) -> None:
@@ -93,7 +94,7 @@ class Runner:
         self._worker = worker
         self._gate = gate
         self._outage = outage
-        self._failures = failures
+        self._watches = watches
         self._progress = progress
         self._clock = clock
         self._wake = asyncio.Event()
@@ -205,7 +206,7 @@ class Runner:
             now = self._clock.monotonic()
             if self._waiting and self._waiting[0][0] <= now:
                 return heapq.heappop(self._waiting)[2]
-            item = feed.take() if len(self._waiting) < _MOST_WAITING else None
+            item = feed.take() if self._may_begin() else None
             if item is not None:
                 work = await self._begin(item, reader)
                 if work is not None:
@@ -217,8 +218,16 @@ class Runner:
             due = self._waiting[0][0] - now if self._waiting else None
             await self._clock.wait(self._wake, due)
 
+    def _may_begin(self) -> bool:
+        """Whether a new item may be begun: not too many wait, and the canary allows it."""
+        if self._watches is not None and not self._watches[0].admits:
+            return False
+        return len(self._waiting) < _MOST_WAITING
+
     async def _begin(self, item: PendingItem, reader: Reader) -> Work | None:
         """Render an item; one that cannot be rendered fails here and costs nothing."""
+        if self._watches is not None:
+            self._watches[0].begin()
         work = Work(item.item_id, item.key, _NOTHING, UNRENDERABLE, item.attempts + 1)
         if item.row is None:
             await self._fail_unsent(work, Outcome.UNRENDERABLE, "its row is not in the store")
@@ -264,10 +273,10 @@ class Runner:
                 self.stop(_STOPS[outcome], ended.settlement.detail)
             case policy.Succeed() | policy.Fix():
                 feed.give_back(work.item_id)
-                self._watch(State.SUCCEEDED)
+                self._watch(None)
             case policy.Fail():
                 feed.give_back(work.item_id)
-                self._watch(State.FAILED)
+                self._watch(Failure(outcome.value, ended.settlement.detail))
         if self._outage.is_over_patience():
             self.stop(Reason.OUTAGE, self._outage.reason)
 
@@ -281,14 +290,18 @@ class Runner:
         else:
             self._gate.succeeded()
 
-    def _watch(self, state: State) -> None:
-        if self._failures is not None and self._failures.take(state):
-            self.stop(Reason.STOP_IF, self._failures.words)
+    def _watch(self, failure: Failure | None) -> None:
+        """A broken job stops: the canary looks at the first items, `stop_if` at the last."""
+        for watch in self._watches or ():
+            if failure is None:
+                watch.succeeded()
+            elif reason := watch.failed(failure):
+                self.stop(Reason.STOP_IF, reason)
 
     async def _fail_unsent(self, work: Work, outcome: Outcome, detail: str) -> None:
         await self._worker.settle_unsent(work, outcome, detail)
         self._progress.fail_unsent(outcome.value)
-        self._watch(State.FAILED)
+        self._watch(Failure(outcome.value, detail))
 
 
 def _history(reader: Reader, item: PendingItem, step: str) -> list[Tried]:

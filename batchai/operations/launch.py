@@ -9,9 +9,10 @@ from datetime import timedelta
 
 from batchai.clock import Clock
 from batchai.domain import State
+from batchai.engine.canary import Canary, FailureWatch
 from batchai.engine.intake import Intake
 from batchai.engine.outage import Outage
-from batchai.engine.progress import FailureWatch, Progress
+from batchai.engine.progress import Progress
 from batchai.engine.runner import End, Reason, Runner
 from batchai.engine.worker import Worker
 from batchai.errors import StoreError
@@ -67,7 +68,7 @@ class Launch:
             worker=worker,
             gate=gate,
             outage=outage,
-            failures=_watch(job.stop_if),
+            watches=_watches(job.stop_if),
             progress=progress,
             clock=clock,
         )
@@ -196,10 +197,10 @@ def begin_or_continue(job: Job, store: Store, *, clock: Clock) -> Run:
     return last
 
 
-def _watch(stop_if: StopIf | None) -> FailureWatch | None:
+def _watches(stop_if: StopIf | None) -> tuple[Canary, FailureWatch] | None:
     if stop_if is None:
         return None
-    return FailureWatch(share=stop_if.failed_share, of_last=stop_if.of_last)
+    return Canary(), FailureWatch(share=stop_if.failed_share, of_last=stop_if.of_last)
 
 
 def _past(reader: Reader, limits: Limits, clock: Clock) -> list[Past]:

@@ -140,7 +140,7 @@ async def _settle_questions(found: Opened, approach: Approach, options: RunOptio
     if not found.source.reopens:
         raise RefusedError(_say_first(found.job, asks_change=asks_change))
     survey = await _survey(found, approach)
-    if asks_change and survey.changes[Change.CHANGED] + survey.changes[Change.REVALIDATED]:
+    if asks_change and survey.at_stake:
         raise RefusedError(_change_table(found.job, survey))
     if not asks_price or not survey.to_send:
         return found

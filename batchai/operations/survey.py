@@ -8,25 +8,30 @@ from decimal import Decimal
 from typing import Any
 
 from batchai.clock import Clock
-from batchai.domain import NO_COST, Usage
+from batchai.domain import NO_COST, State, Usage
 from batchai.engine.policy import Shape
-from batchai.engine.scan import SENT, Finding, Scan, ScanChunk, SeenItems
+from batchai.engine.scan import SENT, Change, Finding, Scan, ScanChunk, SeenItems
 from batchai.engine.step import PreparedStep
 from batchai.limits.estimate import BYTES_PER_TOKEN
 from batchai.schemas import output_token_bound
 from batchai.store import Reader
 
 _TEXT_OUTPUT_TOKENS = 200  # of an answer without a schema, before there is a history
+_OF_ANOTHER_SPEC = frozenset({Change.CHANGED, Change.REVALIDATED})
 _BOUND_SHARE = 3  # answers take about a third of what their schema allows
 
 
 @dataclass(slots=True)
 class Survey:
-    """Sums over a selection. cost: expected; worst: if every answer took max_tokens. USD."""
+    """Sums over a selection. cost: expected; worst: if every answer took max_tokens. USD.
+
+    at_stake: results that there are, and that were made under another spec than today's.
+    """
 
     changes: Counter[str] = field(default_factory=Counter)
     bad_rows: int = 0
     removed: int = 0
+    at_stake: int = 0
     to_send: int = 0
     input_tokens: int = 0
     output_tokens: int = 0
@@ -65,6 +70,8 @@ class Surveyor:
             survey.changes[finding.change.value] += 1
             if finding.stored is not None:
                 seen.add(finding.stored.item_id)
+                has_result = finding.stored.state is State.SUCCEEDED
+                survey.at_stake += has_result and finding.change in _OF_ANOTHER_SPEC
             if finding.change in SENT and finding.rendered is not None:
                 self._add_request(survey, finding)
 

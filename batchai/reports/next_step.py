@@ -31,6 +31,8 @@ def next_step(standing: Standing, name: str) -> str | None:
     job = shlex.quote(name)
     if standing.is_working:
         return f"batchai status {job}"
+    if standing.reason == "stop_if" and standing.failures:
+        return f"batchai show {job} --failed"
     if standing.items.get(State.PENDING):
         wants_money = standing.reason == "budget"
         return f"batchai run {job}{' --budget AMOUNT' if wants_money else ''}"

@@ -151,15 +151,29 @@ def test_attempts_are_bounded_and_retry_begins_anew(tmp_path: Path) -> None:
         assert len(sim.received) == 4
 
 
-def test_stop_if_ends_a_broken_job(tmp_path: Path) -> None:
-    top = "stop_if: {failed: 50%, of_last: 10}\non_invalid: fail\nlimits: {concurrency: 2}"
+def test_most_of_the_first_items_failing_ends_a_broken_job(tmp_path: Path) -> None:
+    top = "on_invalid: fail\nlimits: {concurrency: 2}"
     with Simulator(Settings(faults=lambda _request, _index: Fault.INVALID_JSON)) as sim:
         space = _space(tmp_path, sim, MODELS[0], top).write(100)
         summary = space.run()
 
         assert summary.end.reason is Reason.STOP_IF
         assert summary.exit_code == 3
-        assert len(sim.received) <= 12
+        assert len(sim.received) <= 20
+        assert summary.end.detail.startswith("11 of the first 20 items failed, 11 of them invalid")
+
+
+def test_a_mended_prompt_goes_on_without_a_question_where_nothing_succeeded(
+    tmp_path: Path,
+) -> None:
+    def answer(request: SimRequest) -> str:
+        return '{"mood": "good"}' if request.prompt.startswith("Sort") else "Well, it is good."
+
+    with Simulator(Settings(answer=answer)) as sim:
+        space = _space(tmp_path, sim, MODELS[0]).write(40)
+        assert space.run().end.reason is Reason.STOP_IF
+
+        assert space.write_job(prompt="Sort: {{ item.text }}").run().exit_code == 0
 
 
 def test_the_budget_is_never_exceeded_and_a_larger_one_goes_on(tmp_path: Path) -> None:

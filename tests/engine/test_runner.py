@@ -135,7 +135,7 @@ def test_items_that_wait_for_a_retry_hold_no_slot_and_stay_bounded(tmp_path: Pat
     broken = Reply(Outcome.MALFORMED, status=200, detail="an HTML page")
 
     async def main() -> None:
-        top = "limits: {concurrency: 64}\nattempts: 1000"
+        top = "limits: {concurrency: 64}\nattempts: 1000\nstop_if: none"
         async with rig(tmp_path, texts(2200), top=top, answer=lambda *_: broken) as it:
             it.script.latency_seconds = 0.001
             working = asyncio.create_task(it.work())
