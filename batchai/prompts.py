@@ -1,6 +1,7 @@
 """Item → the text of a request, and its fingerprint."""
 
 import hashlib
+import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -52,7 +53,7 @@ class Prompts:
         user = _compile(prompt.user, f"{place}.user")
         if user is not None:
             self._turns.append(("user", user))
-        self._prefix = hashlib.sha256(orjson.dumps(identity, option=orjson.OPT_SORT_KEYS))
+        self._prefix = hashlib.sha256(_canonical(identity))
         whole = repr((_RENDERING, identity, prompt, self._variables))
         self._mark = hashlib.sha256(whole.encode("utf-8", "surrogatepass")).digest()[:_MARK_BYTES]
 
@@ -84,6 +85,13 @@ def is_same_request(one: bytes | None, other: bytes | None) -> bool:
     if one is None or other is None:
         return one is other
     return one[:FINGERPRINT_BYTES] == other[:FINGERPRINT_BYTES]
+
+
+def _canonical(identity: Any) -> bytes:
+    try:
+        return orjson.dumps(identity, option=orjson.OPT_SORT_KEYS)
+    except TypeError:  # a bound in the schema beyond 64 bits, a lone surrogate
+        return json.dumps(identity, sort_keys=True, separators=(",", ":")).encode()
 
 
 def _piece(role: str, content: str) -> bytes:

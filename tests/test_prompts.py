@@ -3,10 +3,13 @@
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from batchai.domain import Message
-from batchai.prompts import Prompts, Rendered, is_same_request
-from batchai.spec.models import Prompt
+from batchai.errors import TemplateError
+from batchai.prompts import Prompts, Rendered, fields_used, is_same_request
+from batchai.spec.models import Prompt, PromptMessage
 
 ITEM = {"text": "late again"}
 
@@ -53,3 +56,82 @@ def test_where_one_text_ends_and_the_next_begins_makes_a_difference() -> None:
     ]
 
     assert not is_same_request(*made)
+
+
+texts = st.text(st.characters() | st.sampled_from("\0019"), max_size=6)
+requests = st.builds(
+    Rendered,
+    st.none() | texts,
+    st.lists(
+        st.builds(Message, st.sampled_from(["user", "assistant"]), texts), min_size=1, max_size=4
+    ).map(tuple),
+)
+identities = st.recursive(
+    st.none() | st.booleans() | st.integers(-(2**70), 2**70) | texts,
+    lambda inner: st.lists(inner, max_size=2) | st.dictionaries(texts, inner, max_size=2),
+    max_leaves=4,
+)
+
+
+@given(requests, requests)
+def test_different_texts_or_roles_never_make_the_same_request(
+    one: Rendered, other: Rendered
+) -> None:
+    ours = prompts()
+
+    is_same = is_same_request(ours.fingerprint(one), ours.fingerprint(other))
+
+    same_system = (one.system or "") == (other.system or "")  # an empty one is not sent
+    assert is_same is (same_system and one.messages == other.messages)
+
+
+@given(identities, identities)
+def test_different_parameters_or_schemas_never_make_the_same_request(one: Any, other: Any) -> None:
+    is_same = is_same_request(
+        fingerprint(prompts(identity=one)), fingerprint(prompts(identity=other))
+    )
+
+    assert is_same is (repr(_sorted(one)) == repr(_sorted(other)))
+
+
+def _sorted(value: Any) -> Any:
+    """The order of names makes no difference; 1 and True do."""
+    if isinstance(value, dict):
+        return {name: _sorted(value[name]) for name in sorted(value)}
+    return [_sorted(one) for one in value] if isinstance(value, list) else value
+
+
+def test_a_prompt_that_cannot_be_rendered_says_which_field_is_missing() -> None:
+    with pytest.raises(TemplateError, match="nothing"):
+        prompts("{{ item.nothing }}").render(ITEM)
+
+
+def test_a_text_without_marks_is_sent_as_it_stands() -> None:
+    text = "100 % {plain} # text\n\n"
+
+    assert prompts(text).render(ITEM).messages == (Message("user", text),)
+
+
+def test_turns_keep_their_order_and_the_user_comes_last() -> None:
+    turns = (
+        PromptMessage(role="user", content="{{ vars.kind }}?"),
+        PromptMessage(role="assistant", content="yes"),
+    )
+    prompt = Prompt(system="Be brief.", messages=turns, user="{{ item.text }}")
+
+    made = Prompts(prompt, variables={"kind": "mail"}, identity=1, place="job.yaml").render(ITEM)
+
+    assert made.system == "Be brief."
+    assert [(turn.role, turn.content) for turn in made.messages] == [
+        ("user", "mail?"),
+        ("assistant", "yes"),
+        ("user", "late again"),
+    ]
+    assert made.chars == len("Be brief.mail?yeslate again")
+
+
+def test_the_fields_that_a_prompt_names_are_known() -> None:
+    turn = PromptMessage(role="user", content="{{ item.a }} {{ vars.x }}")
+    prompt = Prompt(system="{{ item['b c'] }}", messages=(turn,), user="{{ item.d.e }}")
+
+    assert fields_used(prompt) == {"a", "b c", "d"}
