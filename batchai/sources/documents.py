@@ -41,5 +41,10 @@ class DocumentsReader:
         problem = undecodable(text, self.encoding)
         if problem:
             return BadRow(place, problem)
-        relative = path.relative_to(self.root).as_posix()
-        return place, {"path": relative, "name": path.name, "text": text}, len(text)
+        relative = _utf8(path.relative_to(self.root).as_posix())
+        return place, {"path": relative, "name": _utf8(path.name), "text": text}, len(text)
+
+
+def _utf8(name: str) -> str:
+    """A name; bytes of it that are no UTF-8 become escapes, so that names stay apart."""
+    return name.encode("utf-8", "backslashreplace").decode()

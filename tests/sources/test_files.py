@@ -42,6 +42,15 @@ def test_one_document_and_documents_with_another_suffix_are_read(tmp_path: Path)
     assert [row["text"] for row in fields(tmp_path / "*.html", format="files")] == ["B"]
 
 
+def test_names_that_are_no_utf8_stay_apart_and_can_be_stored(tmp_path: Path) -> None:
+    for name in (b"\xff.txt", b"\xfe.txt"):
+        (tmp_path / os.fsdecode(name)).write_text("x")
+
+    paths = [row["path"] for row in fields(tmp_path)]
+
+    assert paths == ["\\udcfe.txt", "\\udcff.txt"]
+
+
 def test_a_document_that_is_not_utf8_is_a_bad_row(tmp_path: Path) -> None:
     path = write(tmp_path / "a.txt", b"caf\xe9")
     write(tmp_path / "b.txt", "ok")
