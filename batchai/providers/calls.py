@@ -12,7 +12,7 @@ import orjson
 from batchai.clock import Clock
 from batchai.domain import Outcome, Reply, Usage
 from batchai.providers import failures
-from batchai.providers.transport import NotSentError
+from batchai.providers.transport import NotSentError, content_of
 from batchai.providers.wording import one_line, without_echo
 from batchai.schemas import safe_text
 
@@ -94,7 +94,7 @@ def _answered(line: Line, body: bytes, response: httpx2.Response) -> Reply:
 
 def _read(line: Line, body: bytes, response: httpx2.Response) -> Reply:
     try:
-        answer = _decode(response.content)
+        answer = _decode(content_of(response))
     except ValueError:
         return malformed(_not_json(response))
     if not isinstance(answer, dict):
@@ -117,7 +117,7 @@ def _decode(content: bytes) -> Any:
 
 
 def _not_json(response: httpx2.Response) -> str:
-    content = response.content
+    content = content_of(response)
     if not content.strip():
         return "an empty body"
     if content.lstrip()[:1] == b"<":
@@ -128,8 +128,8 @@ def _not_json(response: httpx2.Response) -> str:
 
 def _refused(line: Line, body: bytes, response: httpx2.Response) -> Reply:
     status = response.status_code
-    error = failures.read_error(response.content) or failures.ApiError(
-        message=failures.page_title(response.content)
+    error = failures.read_error(content_of(response)) or failures.ApiError(
+        message=failures.page_title(content_of(response))
     )
     outcome = failures.classify(status, error)
     words = (

@@ -7,7 +7,7 @@ import httpx2
 
 from batchai.providers.transport import CONNECT_SECONDS, KeepaliveTransport
 
-_NEGOTIATION = ("accept-encoding", "connection")  # of httpx2's own headers; the SDKs set the rest
+_NEGOTIATION = (b"accept-encoding", b"connection")  # of httpx2's own headers; the SDKs set the rest
 
 
 def open_http(base_url: str) -> tuple[httpx2.Timeout, httpx2.AsyncClient]:
@@ -42,7 +42,7 @@ class StraightClient(httpx2.AsyncClient):
             transport=transport, timeout=timeout, follow_redirects=False, trust_env=False
         )
         self._straight = transport
-        self._own_headers = [(name, self.headers[name]) for name in _NEGOTIATION]
+        self._own_headers = [item for item in self.headers.raw if item[0].lower() in _NEGOTIATION]
         self._address = ("", httpx2.URL(""))
 
     def build_request(
@@ -60,7 +60,7 @@ class StraightClient(httpx2.AsyncClient):
         address = str(url)
         if self._address[0] != address:
             self._address = (address, httpx2.URL(url))
-        given = headers.multi_items() if isinstance(headers, httpx2.Headers) else headers
+        given = headers.raw if isinstance(headers, httpx2.Headers) else headers
         return httpx2.Request(
             method,
             self._address[1],

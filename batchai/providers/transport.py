@@ -22,6 +22,7 @@ _READ_HEADERS = frozenset(
     b"request-id x-request-id".split()
 )
 MAX_ANSWER_BYTES = 64 * 1024 * 1024
+_CONTENT = "batchai.content"  # among a response's extensions
 
 
 class NotSentError(httpx2.ConnectError):
@@ -63,8 +64,7 @@ class KeepaliveTransport(httpx2.AsyncBaseTransport):
             raise NotSentError(_reason(error), request=request) from error
         except (aiohttp.ClientError, OSError) as error:
             raise AnswerLostError(_reason(error), request=request) from error
-        headers = [(n, v) for n, v in response.raw_headers if _is_kept(n.lower())]
-        return httpx2.Response(response.status, headers=headers, content=content, request=request)
+        return _answer(request, response, content)
 
     async def aclose(self) -> None:
         """Close every connection; a second call does nothing."""
@@ -121,6 +121,28 @@ def _new_session(uses_tls: bool) -> aiohttp.ClientSession:
         ),
         auto_decompress=False,  # httpx2 decodes
         trust_env=False,
+    )
+
+
+def content_of(response: httpx2.Response) -> bytes:
+    """The body of a response, decoded; raises httpx2.DecodingError."""
+    content: bytes | None = response.extensions.get(_CONTENT)
+    return response.read() if content is None else content
+
+
+def _answer(
+    request: httpx2.Request, response: aiohttp.ClientResponse, content: bytes
+) -> httpx2.Response:
+    """What httpx2 would read by way of its decoders is laid beside, where it is not encoded."""
+    headers = [(n, v) for n, v in response.raw_headers if _is_kept(n.lower())]
+    if "content-encoding" in response.headers:
+        return httpx2.Response(response.status, headers=headers, content=content, request=request)
+    return httpx2.Response(
+        response.status,
+        headers=headers,
+        stream=httpx2.ByteStream(content),
+        request=request,
+        extensions={_CONTENT: content},
     )
 
 
