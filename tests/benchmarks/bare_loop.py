@@ -1,7 +1,7 @@
 """What everybody writes first: the default SDK client, a semaphore, gather, answers in a list.
 
 `python -m tests.benchmarks.bare_loop PROVIDER URL CONCURRENCY COUNT` prints its CPU time as JSON.
-It keeps nothing, validates nothing and counts no cost: the measure for an engine that does.
+It sends the same requests as the engine, but keeps nothing, validates nothing and counts no cost.
 """
 
 import asyncio
@@ -11,7 +11,7 @@ import sys
 from collections.abc import Awaitable, Callable
 
 from tests.benchmarks.resources import cpu_seconds, peak_mb
-from tests.benchmarks.scenario import MAX_TOKENS, MODELS, QUESTION, SYSTEM, base_url, items
+from tests.benchmarks.scenario import MAX_TOKENS, MODELS, QUESTION, SCHEMA, SYSTEM, base_url, items
 
 _KEY = "sk-benchmark"
 # what the client would import at its first call
@@ -50,6 +50,10 @@ def _openai(url: str) -> Callable[[str], Awaitable[str]]:
             model=MODELS["openai"],
             max_completion_tokens=MAX_TOKENS,
             messages=[{"role": "system", "content": SYSTEM}, {"role": "user", "content": text}],
+            response_format={
+                "type": "json_schema",
+                "json_schema": {"name": "result", "schema": SCHEMA, "strict": True},
+            },
         )
         return completion.choices[0].message.content or ""
 
@@ -67,6 +71,7 @@ def _anthropic(url: str) -> Callable[[str], Awaitable[str]]:
             max_tokens=MAX_TOKENS,
             system=SYSTEM,
             messages=[{"role": "user", "content": text}],
+            output_config={"format": {"type": "json_schema", "schema": SCHEMA}},
         )
         return "".join(block.text for block in message.content if block.type == "text")
 
