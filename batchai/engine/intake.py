@@ -2,13 +2,12 @@
 
 import asyncio
 from collections import Counter
-from collections.abc import Callable, Generator, Mapping
-from contextlib import suppress
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from batchai.engine.progress import Progress
-from batchai.engine.scan import SENT, Change, Finding, Scan, ScanChunk, SeenItems
+from batchai.engine.scan import SENT, Change, Finding, Scan, ScanChunk, SeenItems, close_scan
 from batchai.store import Store
 from batchai.store.values import to_json
 
@@ -80,7 +79,7 @@ class Intake:
                 if await self._take(chunk):  # else the feed would look in vain, at some cost
                     refresh()
         finally:
-            await asyncio.to_thread(_close, chunks)
+            await asyncio.to_thread(close_scan, chunks)
 
     async def pick(self, findings: list[Finding]) -> None:
         """Write just these, and leave no mark: the next scan sees them as known."""
@@ -152,9 +151,3 @@ class Intake:
         sent = sum(counts[change] for change in SENT)
         self._progress.to_send += sent
         return sent
-
-
-def _close(chunks: Generator[ScanChunk]) -> None:
-    """End a scan; one that a cancelled thread still reads from ends by itself."""
-    with suppress(ValueError):
-        chunks.close()

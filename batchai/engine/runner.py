@@ -282,7 +282,6 @@ class Runner:
 
     def _tell_gate(self, ended: Ended) -> None:
         outcome = ended.settlement.outcome
-        self._gate.hold(ended.hold_seconds)
         if outcome in {Outcome.RATE_LIMITED, Outcome.OVERLOADED}:
             self._gate.congested()
         elif outcome in {Outcome.SERVER_ERROR, Outcome.TIMED_OUT, Outcome.CONNECTION_LOST}:

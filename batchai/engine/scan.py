@@ -6,6 +6,7 @@ them up, and `run`, which writes them to the store; from there the pool takes it
 
 from collections import Counter
 from collections.abc import Generator, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
@@ -240,6 +241,12 @@ class Scan:
         assert self._reader is not None  # it gave us `stored`
         _, result = self._reader.stored_rows(self._step, [stored.item_id])[stored.item_id]
         return stored.state is State.SUCCEEDED and answers.read(to_json(result)).problem is None
+
+
+def close_scan(chunks: Generator[ScanChunk]) -> None:
+    """End a scan; one that the thread of a cancelled reader still is at ends by itself."""
+    with suppress(ValueError):
+        chunks.close()
 
 
 def _uncompared(stored: StoredItem | None) -> Change:

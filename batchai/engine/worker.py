@@ -53,13 +53,12 @@ class Ended:
     settlement: Settlement
     verdict: Verdict
     result: object
-    hold_seconds: float  # for which nothing should be sent at all
 
 
 class Worker:
     """Does attempts for one launch and step. Raises StoreError when the ledger cannot be written.
 
-    deadline: seconds that a request with this max_tokens may take.
+    hold: lets nothing leave for so many seconds.
     """
 
     def __init__(
@@ -69,17 +68,17 @@ class Worker:
         ledger: Ledger,
         clock: Clock,
         outage: Outage,
+        hold: Callable[[float], None],
         run_id: int,
         launch_id: int,
-        deadline: Callable[[int], float] = deadline_seconds,
     ) -> None:
         self._step = step
         self._ledger = ledger
         self._clock = clock
         self._outage = outage
+        self._hold = hold
         self._run_id = run_id
         self._launch_id = launch_id
-        self._deadline = deadline
 
     def prepare(self, work: Work) -> Prepared:
         """The next request of an item."""
@@ -97,9 +96,9 @@ class Worker:
         await self._ledger.open_attempt(attempt)
         started = clock.monotonic()
         reply, result = await self._exchange(work, prepared)
+        self._hold(self._outage.take(reply))  # at once: the commit takes its time
         reply, cost = self._priced(reply)
         settlement = self._settlement(attempt, reply, cost, clock.monotonic() - started)
-        hold = self._outage.take(reply)
         work.history.append(self._tried(reply, attempt.max_tokens))
         work.number += 1
         verdict = policy.verdict(
@@ -112,7 +111,7 @@ class Worker:
             end=self._end(work, reply, verdict, result),
         )
         self._settle(permit, prepared, reply, settlement)
-        return Ended(work, settlement, verdict, result, hold)
+        return Ended(work, settlement, verdict, result)
 
     async def settle_unsent(self, work: Work, outcome: Outcome, detail: str) -> None:
         """Record an item that fails without an attempt."""
@@ -155,7 +154,7 @@ class Worker:
         max_tokens = prepared.request.max_tokens
         try:
             reply = await self._step.provider.send(
-                prepared.body, deadline_seconds=self._deadline(max_tokens)
+                prepared.body, deadline_seconds=deadline_seconds(max_tokens)
             )
             return self._judge(reply)
         except Exception as error:

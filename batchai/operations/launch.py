@@ -60,6 +60,7 @@ class Launch:
             ledger=store.ledger,
             clock=clock,
             outage=outage,
+            hold=gate.hold,
             run_id=run.id,
             launch_id=self._id,
         )

@@ -10,7 +10,7 @@ from typing import Any
 from batchai.clock import Clock
 from batchai.domain import NO_COST, State, Usage
 from batchai.engine.policy import Shape
-from batchai.engine.scan import SENT, Change, Finding, Scan, ScanChunk, SeenItems
+from batchai.engine.scan import SENT, Change, Finding, Scan, ScanChunk, SeenItems, close_scan
 from batchai.engine.step import PreparedStep
 from batchai.limits.estimate import BYTES_PER_TOKEN
 from batchai.schemas import output_token_bound
@@ -59,7 +59,7 @@ class Surveyor:
             while (chunk := await asyncio.to_thread(next, chunks, None)) is not None:
                 self._add(survey, chunk, seen)
         finally:
-            await asyncio.to_thread(chunks.close)
+            await asyncio.to_thread(close_scan, chunks)
         if reader is not None:
             survey.removed = len(await asyncio.to_thread(reader.selected_but, seen.bits))
         return survey

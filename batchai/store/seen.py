@@ -2,11 +2,17 @@
 
 import sqlite3
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+
+from batchai.errors import StoreError
 
 
 class SeenKeys:
-    """Counts keys; SQLite keeps them in a temporary file of its own that vanishes on close."""
+    """Counts keys; SQLite keeps them in a temporary file of its own that vanishes on close.
+
+    Raises StoreError when that file cannot be written.
+    """
 
     def __init__(self) -> None:
         self._scratch = sqlite3.connect("", check_same_thread=False, isolation_level=None)
@@ -22,13 +28,25 @@ class SeenKeys:
         """How often each of these was seen before."""
         marks = ",".join("?" * len(keys))
         query = f"SELECT key, n FROM seen WHERE key IN ({marks})"  # noqa: S608 only marks
-        return Counter(dict(self._scratch.execute(query, keys)))
+        with _translated():
+            return Counter(dict(self._scratch.execute(query, keys)))
 
     def add(self, keys: Iterable[str]) -> None:
         """See these once more."""
-        with self._scratch:
+        with _translated(), self._scratch:
             self._scratch.execute("BEGIN")
             self._scratch.executemany(
                 "INSERT INTO seen VALUES (?, ?) ON CONFLICT (key) DO UPDATE SET n = n + excluded.n",
                 Counter(keys).items(),
             )
+
+
+@contextmanager
+def _translated() -> Iterator[None]:
+    try:
+        yield
+    except sqlite3.Error as error:
+        raise StoreError(
+            f"the scan's temporary file cannot be written ({error}); free space in the folder for "
+            "temporary files, or name another one in TMPDIR"
+        ) from error

@@ -282,3 +282,48 @@ def test_an_outcome_that_lasts_stops_the_run_and_keeps_items_pending(tmp_path: P
             assert {row.state for row in it.rows()} == {State.PENDING}
 
     run_virtual(main())
+
+
+def test_nothing_leaves_between_being_told_to_wait_and_the_commit(tmp_path: Path) -> None:
+    """A commit takes its time, on a busy disk seconds: the provider's word holds before it."""
+    told = Reply(Outcome.RATE_LIMITED, status=429, retry_after_seconds=100)
+
+    async def main() -> None:
+        async with rig(tmp_path, texts(60), top="limits: {concurrency: 8}") as it:
+            clock = it.opened.clock
+            told_at: list[float] = []
+
+            def answer(_prompt: str, _before: int) -> Reply:
+                if len(it.script.sent) < 20 or told_at:
+                    return GOOD
+                told_at.append(clock.monotonic())
+                return told
+
+            it.script.answer = answer
+            assert (await it.work()).reason is Reason.FINISHED
+            (at,) = told_at
+            assert not [time for time in it.script.times if at < time < at + 100]
+
+    run_virtual(main())
+
+
+async def test_leaving_during_a_commit_loses_no_answer(tmp_path: Path) -> None:
+    async with rig(tmp_path, texts(4), top=CAREFUL) as it:
+        other = sqlite3.connect(it.store.path, isolation_level=None, check_same_thread=False)
+        is_locked = asyncio.Event()
+
+        def answer(_prompt: str, _before: int) -> Reply:
+            if not other.in_transaction:
+                other.execute("BEGIN IMMEDIATE")  # as a slow disk keeps the commits waiting
+                is_locked.set()
+            return GOOD
+
+        it.script.answer, it.script.latency_seconds = answer, 0
+        working = asyncio.create_task(it.work())
+        await is_locked.wait()
+        await ticks()
+        it.stop.press()
+        it.stop.press()
+        threading.Timer(0.2, other.close).start()
+        assert (await working).reason is Reason.INTERRUPTED
+        assert it.outcomes() == {"succeeded": 4}

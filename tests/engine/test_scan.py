@@ -2,8 +2,9 @@
 
 import asyncio
 import itertools
+import threading
 from collections import Counter
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -15,14 +16,17 @@ from batchai.domain import NO_COST, Outcome, Settlement, State, Usage
 from batchai.engine.intake import SCAN_MARK, Intake, Selection
 from batchai.engine.progress import Progress
 from batchai.engine.scan import Change, Comparison, Finding, Scan
-from batchai.errors import BadRowError
+from batchai.errors import BadRowError, StoreError
+from batchai.operations.survey import Surveyor
 from batchai.prompts import Prompts
 from batchai.schemas import AnswerSchema
 from batchai.sources import open_items
 from batchai.spec.models import Input, Prompt
 from batchai.store import Reader, Store
 from batchai.store.ledger import StepEnd
+from batchai.store.seen import SeenKeys
 from batchai.store.values import from_json
+from tests.engine.rig import rig
 from tests.store.books import STEP, add_items, an_attempt, begin, open_store
 from tests.virtual import EPOCH
 
@@ -322,3 +326,40 @@ async def test_rows_that_left_the_input_leave_the_selection(store: Store, reader
     assert progress.changes["removed"] == 12_001
     assert [row.key for row in store.reader.results(STEP)] == ["k0", "k1"]
     assert store.reader.state_counts(STEP) == {State.PENDING: 2}
+
+
+async def test_a_survey_that_is_cancelled_while_it_reads_ends_as_cancelled(
+    tmp_path: Path,
+) -> None:
+    """Ctrl-C while a large input is counted."""
+    is_reading, may_go_on = threading.Event(), threading.Event()
+
+    def slow() -> Iterator[dict[str, Any]]:
+        yield from rows("a")
+        is_reading.set()
+        may_go_on.wait(30)
+
+    async with rig(tmp_path, []) as it:
+        surveyor = Surveyor(it.opened.step, reader=None, clock=it.opened.clock)
+        scan = Scan(
+            open_items(slow(), Input()),
+            key_columns=("id",),
+            reader=None,
+            step=STEP,
+            comparison=Comparison(prompts()),
+        )
+        counting = asyncio.create_task(surveyor.survey(scan, None))
+        await asyncio.to_thread(is_reading.wait)
+        counting.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await counting
+        may_go_on.set()
+
+
+def test_a_full_folder_for_temporary_files_is_told() -> None:
+    seen = SeenKeys()
+    seen.add(["a"])
+    seen.close()
+
+    with pytest.raises(StoreError, match=r"temporary file cannot be written .*TMPDIR"):
+        seen.counts(["a"])
