@@ -125,9 +125,8 @@ def _recover(found: Opened) -> None:
     if recovery.unknown_attempts:
         what = "wait for --retry unknown" if hold else "are sent again"
         found.console.say(
-            f"{counted(recovery.unknown_attempts, 'request')} in flight when the last launch "
-            "died may "
-            f"have been billed: their worst cost counts as unconfirmed, and they {what}."
+            f"{counted(recovery.unknown_attempts, 'request')} in flight when the last launch died "
+            f"may have been billed: their worst cost counts as unconfirmed, and they {what}."
         )
 
 
@@ -180,8 +179,7 @@ def _ask_price(found: Opened, survey: Survey) -> Opened:
     if answer is None:
         raise RefusedError(
             f"{name}: {price} No budget is set: add --budget {survey.worst:.2f}, or budget_usd "
-            "to the "
-            "job, or --yes"
+            "to the job, or --yes"
         )
     if not answer:
         raise RefusedError(f"{name}: nothing was sent")
@@ -203,8 +201,7 @@ def _change_table(job: Job, survey: Survey) -> str:
             "were made:",
             *rows,
             "Say what you want: --changed rerun (pay for the changed), --changed keep (their "
-            "results "
-            "stay), or --fresh (start from nothing)",
+            "results stay), or --fresh (start from nothing)",
         ]
     )
 
