@@ -54,13 +54,7 @@ def service_text(service: Service) -> str:
 
 def rehearsal_text(rehearsal: Rehearsal, name: str) -> str:
     """How the run would go, what it would take and cost, and that nothing was spent."""
-    run = rehearsal.run
-    lines = [
-        f"Rehearsed in {span(rehearsal.real_seconds)}; for real it would take about "
-        f"{span(run.seconds)}."
-    ]
-    if run.end.reason is not Reason.FINISHED:
-        lines += _ended_early(rehearsal)
+    lines = _duration(rehearsal)
     lines += [
         _items(rehearsal),
         _requests(rehearsal),
@@ -75,12 +69,19 @@ def rehearsal_text(rehearsal: Rehearsal, name: str) -> str:
     return "\n".join(lines)
 
 
-def _ended_early(rehearsal: Rehearsal) -> list[str]:
-    end = rehearsal.run.end
+def _duration(rehearsal: Rehearsal) -> list[str]:
+    """How long it took and would take, and where it would end early."""
+    end, real, simulated = rehearsal.run.end, rehearsal.real_seconds, rehearsal.run.seconds
     if end.reason in _BROKEN_OFF:
-        return ["The rehearsal was broken off: what follows is of its first part."]
-    lines = [f"For real it would have {why_ended(end.reason.value)}."]
-    return [*lines, f"  {printable(end.detail)}"] if end.detail else lines
+        return [
+            f"Broken off after {span(real)}, which stand for {span(simulated)} of a real run; "
+            "what follows is of that part."
+        ]
+    lines = [f"Rehearsed in {span(real)}; for real it would take about {span(simulated)}."]
+    if end.reason is not Reason.FINISHED:
+        lines.append(f"For real it would have {why_ended(end.reason.value)}.")
+        lines += [f"  {printable(end.detail)}"] if end.detail else []
+    return lines
 
 
 def _items(rehearsal: Rehearsal) -> str:

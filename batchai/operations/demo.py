@@ -7,7 +7,6 @@ import csv
 import os
 import subprocess
 import sys
-from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -25,8 +24,8 @@ from batchai.store import Reader
 
 Say = Callable[[str], None]
 
-_ITEMS = 200
-_KILL_AT = 80  # answers of the provider
+_ITEMS = 200  # about ten seconds
+_KILL_SHARE = 0.4  # of them answered by the provider
 _PATIENCE_SECONDS = 60.0
 _LATENCY = Latency(0.2, sigma=0.4, seed=1)
 _RATES = Rates(input_mtok=Decimal(1), output_mtok=Decimal(5))
@@ -81,7 +80,16 @@ class _Books:
     lost: Decimal
 
 
-def demo(*, say: Say) -> bool:
+@dataclass(frozen=True, slots=True)
+class _Ending:
+    """All that is compared."""
+
+    killed: _Standing
+    end: _Standing
+    books: _Books
+
+
+def demo(*, say: Say, items: int = _ITEMS) -> bool:
     """Show it in about ten seconds; False where a promise was broken. Leaves nothing behind.
 
     Raises BatchaiError where the job did not run at all.
@@ -91,65 +99,64 @@ def demo(*, say: Say) -> bool:
         Simulator(Settings(latency=_LATENCY, require_key=False)) as simulator,
     ):
         folder = Path(name)
-        _write(folder, simulator)
+        keys = _write(folder, simulator, items)
         say(
-            f"A job of {_ITEMS} pieces of customer feedback, on a simulated provider: nothing "
+            f"A job of {items} pieces of customer feedback, on a simulated provider: nothing "
             "leaves this\nmachine and nothing is paid for."
         )
-        killed = _killed(folder, simulator, say)
-        _resumed(folder, say)
-        return _compared(folder, simulator, killed, say)
+        say("\n$ batchai run feedback")
+        _kill_at(int(items * _KILL_SHARE), folder, simulator)
+        killed = _standing(folder)
+        say(
+            f"Killed (SIGKILL, no goodbye) at {killed.succeeded} of {items} done, with "
+            f"{counted(killed.in_flight, 'request')} in flight."
+        )
+        say("\n$ batchai run feedback     (the same again)")
+        _resume(folder)
+        end = _Ending(killed, _standing(folder), _books(simulator.received))
+        return _compared(end, keys, _result_keys(folder / "results.csv"), say)
 
 
-def _write(folder: Path, simulator: Simulator) -> None:
-    """Job and input, the same in every demo."""
+def _write(folder: Path, simulator: Simulator, items: int) -> list[str]:
+    """Job and input, the same in every demo; returns the items' keys."""
+    keys = [f"F{number:04}" for number in range(1, items + 1)]
     job = _JOB.format(url=simulator.openai_url, input=_RATES.input_mtok, output=_RATES.output_mtok)
     (folder / "feedback.yaml").write_text(job, encoding="utf-8")
     choose = Random(1)
     with (folder / "feedback.csv").open("w", newline="", encoding="utf-8") as file:
         rows = csv.writer(file)
         rows.writerow(["feedback_id", "text"])
-        for number in range(1, _ITEMS + 1):
-            text = f"The {choose.choice(_PRODUCTS)} {choose.choice(_VERDICTS)}. (No. {number})"
-            rows.writerow([f"F{number:04}", text])
+        for key in keys:
+            text = f"The {choose.choice(_PRODUCTS)} {choose.choice(_VERDICTS)}. ({key})"
+            rows.writerow([key, text])
+    return keys
 
 
-def _killed(folder: Path, simulator: Simulator, say: Say) -> _Standing:
-    say("\n$ batchai run feedback")
+def _kill_at(answers: int, folder: Path, simulator: Simulator) -> None:
+    """Launch the job, and kill it once the provider has answered so often."""
     with _launch(folder) as process:
-        _wait_for_the_moment(simulator, process)
-        process.kill()
+        _wait_for(answers, simulator, process)
     if sys.stderr.isatty():
         sys.stderr.write("\n")  # the bar ends where it was
-    standing = _standing(folder)
-    say(
-        f"Killed (SIGKILL, no goodbye) at {standing.succeeded} of {_ITEMS} done, with "
-        f"{counted(standing.in_flight, 'request')} in flight."
-    )
-    return standing
 
 
-def _resumed(folder: Path, say: Say) -> None:
-    say("\n$ batchai run feedback     (the same again)")
+def _resume(folder: Path) -> None:
     with _launch(folder) as process:
         printed, _ = process.communicate()
     if process.returncode != 0:
         raise BatchaiError(f"demo: the job ended with exit code {process.returncode}:\n{printed}")
 
 
-def _compared(folder: Path, simulator: Simulator, killed: _Standing, say: Say) -> bool:
-    """The job's books against the provider's, in words."""
-    end, books = _standing(folder), _books(simulator.received)
-    has_each_once = _result_counts(folder / "results.csv") == Counter(
-        f"F{number:04}" for number in range(1, _ITEMS + 1)
-    )
+def _compared(ending: _Ending, keys: list[str], results: list[str], say: Say) -> bool:
+    """The job's books beside the provider's, in words; whether every promise was kept."""
+    killed, end, books = ending.killed, ending.end, ending.books
     kept = (
-        has_each_once and end.succeeded == _ITEMS,
+        sorted(results) == keys and end.succeeded == len(keys),
         books.repeats <= killed.in_flight,
         end.cost == books.bill - books.lost and books.lost <= end.unconfirmed,
     )
     say("\nDone. The job's books beside the provider's own log:")
-    say(f"  {_mark(kept[0])} items     {end.succeeded} of {_ITEMS}, each with exactly one result")
+    say(f"  {_mark(kept[0])} items     {len(results)} of {len(keys)}, each with exactly one result")
     say(
         f"  {_mark(kept[1])} requests  {books.requests}: one for each item, and "
         f"{counted(books.repeats, 'repeat')} of the {killed.in_flight} in flight at the kill"
@@ -168,7 +175,7 @@ def _compared(folder: Path, simulator: Simulator, killed: _Standing, say: Say) -
 
 @contextmanager
 def _launch(folder: Path) -> Iterator[subprocess.Popen[str]]:
-    """A process of its own that runs the job; its bar goes where ours would. It never outlives."""
+    """A process of its own that runs the job, its bar where ours would be; killed at the end."""
     package = str(Path(batchai.__file__).parents[1])
     path = os.pathsep.join(filter(None, [package, os.environ.get("PYTHONPATH")]))
     with subprocess.Popen(
@@ -185,11 +192,11 @@ def _launch(folder: Path) -> Iterator[subprocess.Popen[str]]:
             process.kill()
 
 
-def _wait_for_the_moment(simulator: Simulator, process: subprocess.Popen[str]) -> None:
+def _wait_for(answers: int, simulator: Simulator, process: subprocess.Popen[str]) -> None:
     """Until the provider has answered so often. BatchaiError where the job ends before."""
     for _ in range(int(_PATIENCE_SECONDS)):
         with suppress(TimeoutError):
-            simulator.wait_for_served(_KILL_AT, timeout_seconds=1)
+            simulator.wait_for_served(answers, timeout_seconds=1)
             return
         if process.poll() is not None:
             break
@@ -234,12 +241,10 @@ def _cost(usages: Iterator[Usage | None]) -> Decimal:
     return sum(dear, NO_COST) / _MTOK
 
 
-def _result_counts(path: Path) -> Counter[str]:
-    """How often each item is in the result file with a result."""
+def _result_keys(path: Path) -> list[str]:
+    """The items of the result file that have a result."""
     with path.open(newline="", encoding="utf-8") as file:
-        return Counter(
-            row["feedback_id"] for row in csv.DictReader(file) if row["_status"] == "succeeded"
-        )
+        return [row["feedback_id"] for row in csv.DictReader(file) if row["_status"] == "succeeded"]
 
 
 def _mark(is_kept: bool) -> str:

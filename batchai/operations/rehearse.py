@@ -81,9 +81,11 @@ def rehearse(job: Job, faults: Sequence[str] = (), *, console: Console | None = 
     refuse_mistakes(job)
     rates = price_for(job.steps[0].model)
     basis = _basis(job)
+    console = console or Silence()
+    console.say(f"Rehearsing {job.name} on a simulated provider; waits are skipped.")
     began = time.monotonic()
     with asyncio.Runner(loop_factory=SkippingLoop) as runner:
-        run, served = runner.run(_run(job, basis, shares, console or Silence()))
+        run, served = runner.run(_run(job, basis, shares, console))
     return Rehearsal(
         job=job,
         run=run,

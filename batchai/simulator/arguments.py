@@ -10,7 +10,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Everything that a simulator can be told."""
     parser.add_argument("--port", type=int, default=0, help="default: any free port")
     _add_answers(parser.add_argument_group("answers"))
-    _add_limits(parser.add_argument_group("the account, all keys of one provider that are equal"))
+    _add_limits(parser.add_argument_group("the account: one for each key and protocol"))
     _add_faults(parser.add_argument_group("what goes wrong"))
 
 
@@ -48,7 +48,7 @@ def _add_limits(group: argparse._ArgumentGroup) -> None:
     add("--tpm", type=int, metavar="N", help="tokens per minute, input and output together")
     add("--itpm", type=int, metavar="N", help="input tokens per minute")
     add("--otpm", type=int, metavar="N", help="output tokens per minute")
-    add("--window", type=float, default=60.0, metavar="SECONDS", help="another minute (60)")
+    add("--window", type=float, default=60.0, metavar="SECONDS", help="of these limits (60)")
     add("--capacity", type=int, metavar="N", help="requests served at once")
     add("--beyond", choices=("slow", "overloaded"), default="slow", help="beyond the capacity")
     add("--neighbours", type=float, default=0.0, metavar="PER_SECOND", help="others' requests")
