@@ -3,8 +3,6 @@
 import asyncio
 import random
 from collections import Counter
-from collections.abc import AsyncIterator
-from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
@@ -16,14 +14,6 @@ from batchai.store import Store
 from batchai.store.ledger import StepEnd
 from tests.store.books import STEP, add_items, begin, open_store
 from tests.virtual import EPOCH
-
-
-@pytest.fixture
-async def store(tmp_path: Path) -> AsyncIterator[Store]:
-    made = open_store(tmp_path)
-    begin(made)
-    yield made
-    await made.close()
 
 
 def a_feed(store: Store, only: frozenset[int] | None = None) -> Feed:

@@ -1,8 +1,7 @@
-"""The pool: order, slots, retries, stops and defects, on virtual time."""
+"""The pool: order, slots, retries and defects, on virtual time."""
 
 import asyncio
 import sqlite3
-import threading
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import closing
@@ -12,9 +11,15 @@ from typing import Any
 
 import pytest
 
-from batchai.domain import Outcome, Reply, State, Usage
+from batchai.domain import Message, Outcome, Reply, State, Usage
+from batchai.engine.outage import Outage
 from batchai.engine.runner import Reason
-from tests.engine.rig import GOOD, SERVER_ERROR, rig, texts, ticks
+from batchai.engine.worker import Work, Worker
+from batchai.limits import Gate
+from batchai.prompts import Rendered
+from batchai.spec.models import Limits
+from tests.engine.rig import GOOD, rig, texts
+from tests.store.books import add_items, begin
 from tests.virtual import run_virtual
 
 CAREFUL = "limits: {concurrency: 4}\nbudget_usd: 5"
@@ -29,105 +34,6 @@ def test_each_item_is_sent_once_within_the_slots(tmp_path: Path) -> None:
             assert {row.state for row in it.rows()} == {State.SUCCEEDED}
 
     run_virtual(main())
-
-
-def test_a_stop_at_the_gate_sends_nothing_more(tmp_path: Path) -> None:
-    async def main() -> None:
-        top = "limits: {requests_per_minute: 1}"
-        async with rig(tmp_path, texts(5), top=top) as it:
-            working = asyncio.create_task(it.work())
-            await it.opened.clock.sleep(30)
-            it.stop.press()
-            end = await working
-            assert end.reason is Reason.INTERRUPTED
-            assert len(it.script.sent) == 1
-            assert it.outcomes() == {"succeeded": 1}
-
-    run_virtual(main())
-
-
-def test_a_stop_before_the_first_turn_of_the_pool_sends_nothing(tmp_path: Path) -> None:
-    async def main() -> None:
-        async with rig(tmp_path, texts(5)) as it:
-            await it.work()
-            await it.store.ledger.absorb([("reset_step", (1, "main"))])
-            launch, _ = it.launch()
-            runner = launch._runner
-            runner.stop(Reason.TERMINATED)
-            sent = len(it.script.sent)
-            assert (await runner.run(it.reader)).reason is Reason.TERMINATED
-            assert len(it.script.sent) == sent
-
-    run_virtual(main())
-
-
-def test_draining_records_what_is_in_flight_and_begins_no_retry(tmp_path: Path) -> None:
-    def answer(prompt: str, _before: int) -> Reply:
-        return SERVER_ERROR if prompt in {"text 0", "text 1"} else GOOD
-
-    async def main() -> None:
-        async with rig(tmp_path, texts(20), top=CAREFUL, answer=answer) as it:
-            working = asyncio.create_task(it.work())
-            await it.script.is_busy.wait()
-            it.stop.press()
-            end = await working
-            assert end.reason is Reason.INTERRUPTED
-            assert it.outcomes() == {"server_error": 2, "succeeded": 2}
-            assert [row.state for row in it.rows()[:3]] == [
-                State.PENDING,
-                State.PENDING,
-                State.SUCCEEDED,
-            ]
-
-            it.script.answer = lambda _prompt, _before: GOOD
-        async with rig(tmp_path, texts(20), top=CAREFUL) as again:
-            assert (await again.work()).reason is Reason.FINISHED
-            assert len(again.script.sent) == 18
-
-    run_virtual(main())
-
-
-def test_leaving_at_once_frees_every_slot_and_leaves_attempts_open(tmp_path: Path) -> None:
-    async def main() -> None:
-        async with rig(tmp_path, texts(20), top=CAREFUL) as it:
-            working = asyncio.create_task(it.work())
-            await it.script.is_busy.wait()
-            it.stop.press()
-            await ticks()
-            it.stop.press()
-            await working
-            assert it.script.open == 0
-            assert it.outcomes() == {None: 4}
-        async with rig(tmp_path, texts(20), top=CAREFUL) as again:
-            await again.work()
-            assert again.outcomes() == {"unknown": 4, "succeeded": 20}
-            assert [row.lineage.attempts for row in again.rows()[:5]] == [2, 2, 2, 2, 1]
-
-    run_virtual(main())
-
-
-def test_leaving_while_the_source_is_being_read_is_no_error(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture
-) -> None:
-    """The scan's thread cannot be cancelled: it ends by itself when its read returns."""
-    is_reading, may_go_on = threading.Event(), threading.Event()
-
-    def slow() -> Iterator[dict[str, Any]]:
-        yield from texts(2000)
-        is_reading.set()
-        may_go_on.wait(30)
-
-    async def main() -> None:
-        async with rig(tmp_path, slow(), top=CAREFUL) as it:
-            working = asyncio.create_task(it.work())
-            await asyncio.to_thread(is_reading.wait, 30)
-            it.stop.press()
-            it.stop.press()
-            assert (await working).reason is Reason.INTERRUPTED
-            may_go_on.set()
-
-    asyncio.run(main())
-    assert not caplog.records
 
 
 def test_items_that_wait_for_a_retry_hold_no_slot_and_stay_bounded(tmp_path: Path) -> None:
@@ -284,46 +190,29 @@ def test_an_outcome_that_lasts_stops_the_run_and_keeps_items_pending(tmp_path: P
     run_virtual(main())
 
 
-def test_nothing_leaves_between_being_told_to_wait_and_the_commit(tmp_path: Path) -> None:
-    """A commit takes its time, on a busy disk seconds: the provider's word holds before it."""
+async def test_what_the_provider_says_about_waiting_holds_before_the_commit(
+    tmp_path: Path,
+) -> None:
     told = Reply(Outcome.RATE_LIMITED, status=429, retry_after_seconds=100)
+    async with rig(tmp_path, texts(1), answer=lambda *_: told) as it:
+        await add_items(it.store, 1)
+        holds: list[tuple[float, int]] = []
+        clock, run = it.opened.clock, begin(it.store)
+        worker = Worker(
+            it.opened.step,
+            ledger=it.store.ledger,
+            clock=clock,
+            outage=Outage(patience_seconds=3600, clock=clock),
+            hold=lambda seconds: holds.append((seconds, it.reader.open_attempts()[0])),
+            run_id=run.id,
+            launch_id=1,
+        )
+        it.script.latency_seconds = 0
+        work = Work(1, "k1", Rendered(None, (Message("user", "x"),)), b"", number=1)
+        prepared = worker.prepare(work)
+        gate = Gate(Limits(), clock=clock)
 
-    async def main() -> None:
-        async with rig(tmp_path, texts(60), top="limits: {concurrency: 8}") as it:
-            clock = it.opened.clock
-            told_at: list[float] = []
+        await worker.attempt(work, prepared, await gate.acquire(prepared.ask))
 
-            def answer(_prompt: str, _before: int) -> Reply:
-                if len(it.script.sent) < 20 or told_at:
-                    return GOOD
-                told_at.append(clock.monotonic())
-                return told
-
-            it.script.answer = answer
-            assert (await it.work()).reason is Reason.FINISHED
-            (at,) = told_at
-            assert not [time for time in it.script.times if at < time < at + 100]
-
-    run_virtual(main())
-
-
-async def test_leaving_during_a_commit_loses_no_answer(tmp_path: Path) -> None:
-    async with rig(tmp_path, texts(4), top=CAREFUL) as it:
-        other = sqlite3.connect(it.store.path, isolation_level=None, check_same_thread=False)
-        is_locked = asyncio.Event()
-
-        def answer(_prompt: str, _before: int) -> Reply:
-            if not other.in_transaction:
-                other.execute("BEGIN IMMEDIATE")  # as a slow disk keeps the commits waiting
-                is_locked.set()
-            return GOOD
-
-        it.script.answer, it.script.latency_seconds = answer, 0
-        working = asyncio.create_task(it.work())
-        await is_locked.wait()
-        await ticks()
-        it.stop.press()
-        it.stop.press()
-        threading.Timer(0.2, other.close).start()
-        assert (await working).reason is Reason.INTERRUPTED
-        assert it.outcomes() == {"succeeded": 4}
+        assert holds == [(100, 1)]
+        assert it.reader.open_attempts()[0] == 0
