@@ -139,8 +139,8 @@ def _fixed_value_mistakes(job: Job, step: Step) -> Iterator[str]:
     for name, values in _fixed_values(step.policies):
         if step.json_schema is None:
             yield (
-                f"{job.path.name}: {name}: fixed values need a `schema:`, since they stand "
-                f"for a result"
+                f"{job.path.name}: {name}: fixed values need a `schema:`, since they stand for "
+                "a result"
             )
             continue
         problem = AnswerSchema(step.json_schema).read(to_json(values)).problem
@@ -162,9 +162,8 @@ def _limit_mistakes(job: Job, step: Step) -> Iterator[str]:
         limit = getattr(job.limits, name)
         if limit is not None and output > limit:
             yield (
-                f"{job.path.name}: limits.{name}: one answer may take {output:,} tokens, the "
-                "limit is "
-                f"{limit:,}; raise the limit or lower model.max_tokens"
+                f"{job.path.name}: limits.{name}: one answer may take {output:,} tokens, "
+                f"the limit is {limit:,}; raise the limit or lower model.max_tokens"
             )
 
 

@@ -94,9 +94,8 @@ def provider_for(job: Job, step: Step) -> Provider:
     if names and secret is None:
         raise ProviderError(
             f"{job.path.name}: model {step.model.name} needs a key: set {' or '.join(names)} "
-            "in the "
-            "environment or in a .env file beside the job (without an account: --model "
-            "local/smollm2-135m)"
+            "in the environment or in a .env file beside the job (without an account: "
+            "--model local/smollm2-135m)"
         )
     return open_provider(
         step.model, key=secret.value if secret else None, concurrency=most_concurrency(job)

@@ -1,38 +1,63 @@
 """Which shape a store has, and how an older one becomes today's.
 
-`PRAGMA user_version` is the shape's number, `application_id` says that the file is ours.
+`PRAGMA user_version` is the shape's number, `application_id` says that the file is ours. An older
+store is copied to `backups/NAME.vN.db`, then brought up to date in one transaction: killed in
+between, it is what it was.
 """
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from types import MappingProxyType
 
 from sqlalchemy import Engine
 from sqlalchemy.engine import Connection
 from sqlalchemy.exc import DatabaseError
 
 from batchai.errors import StoreError
-from batchai.store.dialect import APPLICATION_ID, pragma
+from batchai.store.copying import copy_store
+from batchai.store.dialect import APPLICATION_ID, pragma, rebuilding
+from batchai.store.files import BACKUPS, sync_folder
 from batchai.store.tables import metadata
 
 VERSION = 1
 
+Steps = Mapping[int, Callable[[Connection], None]]
 
-def ensure_current(engine: Engine, place: str) -> None:
-    """Create the tables of an empty store; refuse a newer or foreign one with StoreError."""
+STEPS: Steps = MappingProxyType({})  # from a version to the next; there is none before 1
+
+
+def ensure_current(engine: Engine, path: Path, *, steps: Steps = STEPS) -> None:
+    """Create the tables of an empty store, bring an older one up to date.
+
+    Raises StoreError: newer, foreign, damaged, too old, no room for the copy.
+    """
     try:
         with engine.begin() as connection:
             if pragma(connection, "user_version") == 0 and _is_empty(connection):
-                metadata.create_all(connection)
-                connection.exec_driver_sql(f"PRAGMA application_id={APPLICATION_ID}")
-                connection.exec_driver_sql(f"PRAGMA user_version={VERSION}")
-            refuse_foreign(connection, place)
+                _create(connection)
+            _refuse_unknown(connection, str(path))
+            version = int(pragma(connection, "user_version"))
+        if version < VERSION:
+            _migrate(engine, path, version=version, steps=steps)
     except DatabaseError as error:
         raise StoreError(
-            f"{place}: is damaged or no batchai store ({error.orig}); restore it with a copy "
-            "made by "
-            "`batchai backup`, or move it away to begin anew"
+            f"{path}: is damaged or no batchai store ({error.orig}); restore it with a copy "
+            "made by `batchai backup`, or move it away to begin anew"
         ) from error
 
 
 def refuse_foreign(connection: Connection, place: str) -> None:
     """Raise StoreError unless the store has today's shape."""
+    _refuse_unknown(connection, place)
+    version = pragma(connection, "user_version")
+    if version < VERSION:
+        raise StoreError(
+            f"{place}: was written by an older batchai (store version {version}, this one reads "
+            f"{VERSION}); the next `batchai run` of the job brings it up to date"
+        )
+
+
+def _refuse_unknown(connection: Connection, place: str) -> None:
     if pragma(connection, "application_id") != APPLICATION_ID:
         raise StoreError(
             f"{place}: is no batchai store; move it away, or give the job another `name:`"
@@ -43,6 +68,43 @@ def refuse_foreign(connection: Connection, place: str) -> None:
             f"{place}: was written by a newer batchai (store version {version}, this one knows "
             f"{VERSION}); upgrade with: pip install -U batchai"
         )
+
+
+def _migrate(engine: Engine, path: Path, *, version: int, steps: Steps) -> None:
+    missing = [number for number in range(version, VERSION) if number not in steps]
+    if missing:
+        raise StoreError(
+            f"{path}: was written by a batchai that is too old (store version {version}, this one "
+            f"knows {missing[-1] + 1} and later); export it with that one, or begin anew: --fresh"
+        )
+    _keep_copy(path, version)
+    with rebuilding(engine, str(path)) as connection:
+        for number in range(version, VERSION):
+            steps[number](connection)
+        connection.exec_driver_sql(f"PRAGMA user_version={VERSION}")
+
+
+def _keep_copy(path: Path, version: int) -> None:
+    """Replace the copy that an attempt of before has left: this one is newer."""
+    folder = path.parent / BACKUPS
+    temporary = folder / f".{path.stem}.v{version}.db.tmp"
+    try:
+        folder.mkdir(mode=0o700, exist_ok=True)
+        temporary.unlink(missing_ok=True)
+        copy_store(path, temporary)
+        temporary.replace(folder / f"{path.stem}.v{version}.db")
+        sync_folder(folder)
+    except OSError as error:
+        raise StoreError(
+            f"{folder}: cannot be written ({error.strerror}); an older store is copied there "
+            "before it is brought up to date"
+        ) from error
+
+
+def _create(connection: Connection) -> None:
+    metadata.create_all(connection)
+    connection.exec_driver_sql(f"PRAGMA application_id={APPLICATION_ID}")
+    connection.exec_driver_sql(f"PRAGMA user_version={VERSION}")
 
 
 def _is_empty(connection: Connection) -> bool:
