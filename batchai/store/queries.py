@@ -238,6 +238,7 @@ class Reader:
             select(tables.items.c.id)
             .join(tables.item_steps, tables.item_steps.c.item_id == tables.items.c.id)
             .where(tables.item_steps.c.state == "pending", tables.items.c.row.is_(None))
+            .where(tables.items.c.selected == 1)  # one that left the input is not sent
         )
         return self._scalar(query.limit(1)) is not None
 

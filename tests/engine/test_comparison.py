@@ -135,6 +135,16 @@ async def test_attempts_at_another_request_count_no_more(store: Store, reader: R
     assert [(item.attempts, item.tried) for item in pending] == [(1, 1), (1, 0)]
 
 
+async def test_only_selected_items_call_for_their_rows(store: Store, reader: Reader) -> None:
+    await take_in(store, a_scan(rows("a", "b"), reader))
+    assert not reader.has_pending_without_row()
+    await store.ledger.absorb([("forget_row", (1,))])
+    assert reader.has_pending_without_row()
+    await store.ledger.absorb([("deselect_item", (1,))])
+
+    assert not reader.has_pending_without_row()
+
+
 async def test_rows_that_left_the_input_leave_the_selection(store: Store, reader: Reader) -> None:
     await take_in(store, a_scan(rows("a", "b", "c"), reader))
     await add_items(store, 12_000)  # more than one group of removed ones
