@@ -1,6 +1,5 @@
 """`batchai backup`: a checked copy of a job's store, also while a run goes on."""
 
-import os
 import secrets
 from contextlib import suppress
 from dataclasses import dataclass
@@ -12,6 +11,7 @@ from batchai.spec.loading import shown_path
 from batchai.spec.models import Job
 from batchai.store import open_reader
 from batchai.store.copying import copy_store
+from batchai.store.files import BACKUPS, sync_folder
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +74,7 @@ def backup(
 def _target(store: Path, to: Path | None, time: str) -> Path:
     name = f"{store.stem}-{time}.db"
     if to is None:
-        return store.parent / "backups" / name
+        return store.parent / BACKUPS / name
     return to / name if to.is_dir() else to
 
 
@@ -92,7 +92,7 @@ def _publish(temporary: Path, target: Path, *, overwrite: bool) -> None:
             temporary.replace(target)
         else:
             _link(temporary, target)
-        _sync_folder(target.parent)
+        sync_folder(target.parent)
     except FileExistsError as error:
         raise _is_there(target) from error
     except OSError as error:
@@ -107,14 +107,6 @@ def _link(temporary: Path, target: Path) -> None:
         raise
     except OSError:
         temporary.rename(target)
-
-
-def _sync_folder(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def _is_there(target: Path) -> RefusedError:

@@ -22,6 +22,8 @@ KEY_REMEDY = (
     "a key does not belong in a job file: put it in the environment or in .env beside the job, "
     "and name its variable in model.api_key_env"
 )
+_TOO_DEEP = f"is nested deeper than {MAX_DEPTH} levels"
+_PARSER_TOO_DEEP = "exceeded maximum nesting depth"  # libyaml's own bound, far beyond ours
 _LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 _Mark = Any  # the two parsers have marks of different types
 
@@ -173,6 +175,8 @@ class _Builder:
         problem = (
             getattr(error, "problem", None) or getattr(error, "reason", None) or "syntax error"
         )
+        if problem == _PARSER_TOO_DEEP:
+            return SpecError(f"{place}: {_TOO_DEEP}")
         remedy = " (put quotes around a text that holds `: `, `#` or `{{`, and indent with spaces)"
         return SpecError(f"{place}: is not YAML: {problem}{remedy}")
 
@@ -224,7 +228,7 @@ class _Builder:
 
     def _check(self, event: yaml.Event, depth: int) -> None:
         if depth > MAX_DEPTH:
-            raise self._refused(event, f"is nested deeper than {MAX_DEPTH} levels")
+            raise self._refused(event, _TOO_DEEP)
         if isinstance(event, yaml.AliasEvent) or getattr(event, "anchor", None):
             raise self._refused(
                 event, "anchors and aliases (& and *) are not allowed: quote or repeat"

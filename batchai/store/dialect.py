@@ -7,6 +7,8 @@ import os
 import re
 import sqlite3
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -45,6 +47,28 @@ def writer_engine(path: Path) -> Engine:
         connection.exec_driver_sql("BEGIN IMMEDIATE")
 
     return engine
+
+
+@contextmanager
+def rebuilding(engine: Engine, place: str) -> Iterator[Connection]:
+    """One transaction in which tables may be rebuilt: foreign keys are checked at its end only.
+
+    Raises StoreError, and changes nothing, where they do not hold then.
+    """
+    with engine.connect() as connection:
+        driver = connection.connection.driver_connection
+        assert driver is not None
+        driver.execute("PRAGMA foreign_keys=off")  # has no effect within a transaction
+        try:
+            with connection.begin():
+                yield connection
+                if connection.exec_driver_sql("PRAGMA foreign_key_check").first() is not None:
+                    raise StoreError(
+                        f"{place}: cannot be brought up to date: an attempt or a state belongs to "
+                        "no item; it is as it was, please report it"
+                    )
+        finally:
+            driver.execute("PRAGMA foreign_keys=on")
 
 
 def overwrite_deleted(engine: Engine) -> None:

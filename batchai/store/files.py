@@ -1,10 +1,13 @@
 """The files of a store: their folder, and how they are put aside."""
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
 from batchai.errors import StoreError
 from batchai.store.lock import Lock
+
+BACKUPS = "backups"  # the folder in it where copies of stores lie
 
 
 def set_aside(path: Path) -> Path | None:
@@ -40,9 +43,27 @@ def make_folder(folder: Path) -> None:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         ignore = folder / ".gitignore"
         if not ignore.exists():
-            ignore.write_text("*\n")
+            write_private(ignore, "*\n")
     except OSError as error:
         raise StoreError(
             f"{folder}: cannot be made ({error.strerror}); the store lives beside the job file, "
             "so that folder must be writable"
         ) from error
+
+
+def write_private(path: Path, text: str) -> None:
+    """Write a file that only its owner may read. Raises OSError."""
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+        file.write(text)
+
+
+def sync_folder(folder: Path) -> None:
+    """Make the names in a folder durable. Raises OSError."""
+    if os.name == "nt":  # has no such thing
+        return
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

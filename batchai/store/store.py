@@ -62,7 +62,7 @@ class Store:
         try:
             self._engine = writer_engine(path)
             try:
-                ensure_current(self._engine, str(path))
+                ensure_current(self._engine, path)
                 spool = Spool(path.with_suffix(".spool"), store_id=self._claim(job_path))
                 self._spooled = spool.take_in(self._engine)
                 self.ledger = Ledger(self._engine, spool=spool)
