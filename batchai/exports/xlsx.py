@@ -1,5 +1,6 @@
 """Excel workbooks: one sheet, written row by row, the same bytes for the same results."""
 
+import os
 import re
 import shutil
 from collections.abc import Iterator
@@ -13,6 +14,9 @@ from batchai.errors import ExportError
 from batchai.exports.columns import Plan
 from batchai.exports.values import json_text
 from batchai.sources.values import clean_text
+
+# Read when openpyxl is first imported: a full disk is an OSError only without lxml.
+os.environ.setdefault("OPENPYXL_LXML", "False")
 
 MAX_ROWS = 1_048_576
 MAX_COLUMNS = 16_384
