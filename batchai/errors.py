@@ -11,7 +11,8 @@
     ├── GateError         the gate will not admit a request
     │   ├── BudgetExhaustedError   the rest of the budget is less than the request's worst case
     │   └── OverLimitError         the request alone is larger than a limit allows
-    ├── ExportError       a result file cannot be written
+    ├── ExportError       a result file is refused: unknown format, or not ours to replace  (exit 2)
+    │   └── UnwritableError        the disk does not take it                       (exit 4)
     └── StoreError        the checkpoint store cannot be read or written                 (exit 4)
         └── StoreBusyError         another process holds the job                         (exit 5)
 
@@ -65,7 +66,11 @@ class OverLimitError(GateError):
 
 
 class ExportError(BatchaiError):
-    """A result file cannot be written; the file of before, if any, is untouched."""
+    """A result file is not written; the file of before, if any, is untouched."""
+
+
+class UnwritableError(ExportError):
+    """The disk does not take a result file."""
 
 
 class StoreError(BatchaiError):

@@ -4,7 +4,7 @@ import os
 import sys
 
 from batchai.cli.parser import build_parser
-from batchai.errors import BatchaiError, StoreBusyError, StoreError
+from batchai.errors import BatchaiError, StoreBusyError, StoreError, UnwritableError
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -28,7 +28,7 @@ def _exit_code(error: BatchaiError) -> int:
     match error:
         case StoreBusyError():
             return 5
-        case StoreError():
+        case StoreError() | UnwritableError():
             return 4
         case _:
             return 2

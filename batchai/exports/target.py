@@ -6,46 +6,49 @@ import hashlib
 import os
 import secrets
 import stat
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager, suppress
+from io import BufferedRandom, BufferedReader
 from pathlib import Path
-from typing import BinaryIO
 
-from batchai.errors import ExportError
+from batchai.errors import ExportError, UnwritableError
 
 
-def identity(path: Path) -> str:
-    """`size:mtime_ns:sha256` of a file."""
-    status = path.stat()
-    with path.open("rb") as stream:
-        digest = hashlib.file_digest(stream, "sha256").hexdigest()
+def identity(stream: BufferedReader | BufferedRandom) -> str:
+    """`size:mtime_ns:sha256` of an open file that is written or read to its end."""
+    stream.flush()
+    stream.seek(0)
+    digest = hashlib.file_digest(stream, "sha256").hexdigest()
+    status = os.fstat(stream.fileno())
     return f"{status.st_size}:{status.st_mtime_ns}:{digest}"
 
 
-def check_target(path: Path, *, overwrite: bool, written_before: str | None) -> None:
-    """Raise ExportError where `path` holds something that is not ours to replace."""
+def check_target(path: Path, *, overwrite: bool, ours: Collection[str]) -> str | None:
+    """Which of `ours`, identities of files that batchai wrote, is at `path`; None for no file.
+
+    Raises ExportError where something else is there, unless it may be overwritten.
+    """
     try:
         status = path.stat()
     except FileNotFoundError:
-        return
+        return None
     except OSError as error:
         raise ExportError(f"{path}: cannot be read: {error.strerror}") from error
     if not stat.S_ISREG(status.st_mode):
         raise ExportError(f"{path}: is a folder or device, not a file; name a file")
-    if overwrite or _is_ours(path, status, written_before):
-        return
-    changed = (
-        "was changed since batchai wrote it" if written_before else "was not written by this job"
-    )
+    found = _one_of(ours, path, status)
+    if found or overwrite:
+        return found
+    changed = "was changed since batchai wrote it" if ours else "was not written by this job"
     raise ExportError(f"{path}: exists and {changed}; say --overwrite, or name another output")
 
 
 @contextmanager
-def replacing(path: Path) -> Iterator[BinaryIO]:
+def replacing(path: Path) -> Iterator[BufferedRandom]:
     """A stream to a new file that takes the place of `path` on leaving.
 
     Synced before it is renamed, and removed when the block fails. What a killed export left is
-    removed first. OSError becomes ExportError.
+    removed first. OSError becomes UnwritableError.
     """
     target = path.resolve()  # a link stays a link
     try:
@@ -68,18 +71,21 @@ def replacing(path: Path) -> Iterator[BinaryIO]:
             temporary.unlink(missing_ok=True)
 
 
-def _is_ours(path: Path, status: os.stat_result, written_before: str | None) -> bool:
-    if not written_before:
-        return False
-    size, mtime_ns, digest = written_before.split(":")
-    if int(size) != status.st_size:
-        return False
-    if int(mtime_ns) == status.st_mtime_ns:
-        return True
-    return identity(path).endswith(digest)  # copied or touched, still what was written
+def _one_of(ours: Collection[str], path: Path, status: os.stat_result) -> str | None:
+    size, mtime_ns = str(status.st_size), str(status.st_mtime_ns)
+    alike = [known for known in ours if known.split(":")[0] == size]
+    for known in alike:
+        if known.split(":")[1] == mtime_ns:
+            return known
+    if not alike:
+        return None
+    with path.open("rb") as stream:
+        digest = identity(stream).split(":")[2]
+    # copied or touched, still what was written
+    return next((known for known in alike if known.endswith(digest)), None)
 
 
-def _create(target: Path) -> tuple[BinaryIO, Path]:
+def _create(target: Path) -> tuple[BufferedRandom, Path]:
     """A new locked file; the lock tells it from what a killed process left."""
     while True:
         temporary = target.with_name(f".{target.name}.{secrets.token_hex(4)}.tmp")
@@ -108,9 +114,9 @@ def _sync_folder(folder: Path) -> None:
         os.close(descriptor)
 
 
-def _failed(path: Path, error: OSError) -> ExportError:
+def _failed(path: Path, error: OSError) -> UnwritableError:
     reason = error.strerror or str(error)
-    return ExportError(
+    return UnwritableError(
         f"{path}: cannot be written: {reason}; the results are safe in the store, "
         "make room or name another place and export again"
     )

@@ -1,6 +1,6 @@
 """The one door to result files: `write_export`."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
@@ -16,6 +16,7 @@ from batchai.exports.xlsx import write_xlsx
 from batchai.spec.models import Output
 
 Rows = Callable[[], Iterator[ResultRow]]
+Announce = Callable[[list[str]], None]
 Writer = Callable[[BinaryIO, Plan, Iterator[ResultRow]], int]  # returns how many cells were cut
 
 _WRITERS: dict[str, Writer] = {
@@ -35,8 +36,7 @@ class ExportSummary:
     """What was written.
 
     rows: lines of data; succeeded and failed: how many of them are. cut_cells: texts beyond what a
-    cell of Excel holds (32,767 characters), which end in a mark. identity: of the file as written;
-    keep it, and give it as `written_before` the next time.
+    cell of Excel holds (32,767 characters), which end in a mark.
     """
 
     path: Path
@@ -44,10 +44,9 @@ class ExportSummary:
     succeeded: int
     failed: int
     cut_cells: int
-    identity: str
 
 
-def check_export(path: Path, *, overwrite: bool = False, written_before: str | None = None) -> None:
+def check_export(path: Path, *, overwrite: bool = False, ours: Collection[str] = ()) -> None:
     """Raise ExportError, before anything is spent, where an export to `path` would be refused.
 
     That is: no known suffix, a package missing, a file there that batchai did not write.
@@ -58,7 +57,7 @@ def check_export(path: Path, *, overwrite: bool = False, written_before: str | N
     package, extra = _PACKAGES.get(path.suffix.lower(), (None, None))
     if package and find_spec(package) is None:
         raise ExportError(f'{path}: writing it needs a package; pip install "batchai[{extra}]"')
-    check_target(path, overwrite=overwrite, written_before=written_before)
+    check_target(path, overwrite=overwrite, ours=ours)
 
 
 def write_export(
@@ -68,16 +67,18 @@ def write_export(
     output: Output,
     result_fields: tuple[str, ...],
     overwrite: bool = False,
-    written_before: str | None = None,
+    ours: Collection[str] = (),
+    announce: Announce = lambda _identities: None,
 ) -> ExportSummary:
     """Write the rows to `path` in the format of its suffix; the file is there whole or not at all.
 
     rows: called twice (first to find the columns) and must give the same both times: take it from
     one view of the store. result_fields: names of the schema's fields, () for plain text.
-    overwrite: also a file that batchai did not write. written_before: `identity` of the last
-    export. Raises ExportError; the file of before is then untouched.
+    overwrite: also a file that batchai did not write. announce: is told, just before the file takes
+    its place, the identities of which one is at `path` from then on, whatever happens; keep them,
+    and give them as `ours` the next time. Raises ExportError; the file of before is then untouched.
     """
-    check_export(path, overwrite=overwrite, written_before=written_before)
+    check_export(path, overwrite=overwrite, ours=ours)
     kept = _kept(rows, drop_failed=output.failed == "drop")
     plan = plan_columns(
         kept(), result_fields, lineage=output.lineage, kinds=path.suffix.lower() == ".parquet"
@@ -85,8 +86,9 @@ def write_export(
     tally = _Tally()
     with replacing(path) as stream:
         cut_cells = _WRITERS[path.suffix.lower()](stream, plan, tally.counted(kept()))
-        check_target(path, overwrite=overwrite, written_before=written_before)
-    return ExportSummary(path, tally.rows, tally.succeeded, tally.failed, cut_cells, identity(path))
+        standing = check_target(path, overwrite=overwrite, ours=ours)
+        announce([known for known in (standing, identity(stream)) if known])
+    return ExportSummary(path, tally.rows, tally.succeeded, tally.failed, cut_cells)
 
 
 @dataclass(slots=True)

@@ -6,7 +6,7 @@ from difflib import get_close_matches
 from batchai.engine.scan import duplicate_key
 from batchai.errors import BadRowError, BatchaiError, SourceError, SpecError, TemplateError
 from batchai.exports import check_export
-from batchai.operations.export import last_export, output_path
+from batchai.operations.export import our_exports, output_path
 from batchai.operations.opening import max_tokens_of, open_input, prompts_of
 from batchai.pricing import price_for
 from batchai.prompts import fields_used
@@ -28,7 +28,7 @@ def check(job: Job, *, every_item: bool = False) -> Iterator[str]:
     try:
         price_for(job.steps[0].model)
         target = output_path(job)
-        check_export(target, written_before=last_export(job, target))
+        check_export(target, ours=our_exports(job, target))
         source = open_input(job)
     except BatchaiError as error:
         yield str(error)

@@ -7,12 +7,14 @@ job starts afresh, and `export` needs no store that it may write to.
 import asyncio
 import os
 from pathlib import Path
+from typing import Any
 
-from batchai.errors import ExportError, SpecError
+from batchai.errors import SpecError, UnwritableError
 from batchai.exports import ExportSummary, write_export
 from batchai.schemas import result_fields
 from batchai.spec.models import Job
 from batchai.store import Reader, Store, open_reader
+from batchai.store.files import sync_folder
 from batchai.store.values import from_json, to_json
 
 
@@ -34,10 +36,12 @@ async def export_after(job: Job, store: Store, *, overwrite: bool) -> ExportSumm
     return await asyncio.to_thread(_write, job, store.reader, path=path, overwrite=overwrite)
 
 
-def last_export(job: Job, path: Path) -> str | None:
-    """What tells our last file at `path` from one of another hand; None before the first."""
-    found = _marks(job).get(str(path.absolute()))
-    return None if found is None else str(found)
+def our_exports(job: Job, path: Path) -> list[str]:
+    """What tells our own file at `path` from one of another hand: two while one takes the place of
+    the other, none before the first.
+    """
+    found = _marks(job).get(str(path.absolute()), [])
+    return [found] if isinstance(found, str) else found
 
 
 def output_path(job: Job) -> Path:
@@ -54,26 +58,25 @@ def _write(job: Job, reader: Reader, *, path: Path, overwrite: bool) -> ExportSu
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise ExportError(f"{path.parent}: cannot be made ({error.strerror})") from error
+        raise UnwritableError(f"{path.parent}: cannot be made ({error.strerror})") from error
     with reader.view(step.name) as rows:
-        summary = write_export(
+        return write_export(
             rows,
             path=path,
             output=job.output,
             result_fields=result_fields(step.json_schema),
             overwrite=overwrite,
-            written_before=last_export(job, path),
+            ours=our_exports(job, path),
+            announce=lambda identities: _remember(job, path, identities),
         )
-    _remember(job, path, summary.identity)
-    return summary
 
 
 def _marks_path(job: Job) -> Path:
     return job.store_path.with_suffix(".exports.json")
 
 
-def _marks(job: Job) -> dict[str, object]:
-    """Identity by path; a damaged file only means that `--overwrite` is asked for."""
+def _marks(job: Job) -> dict[str, Any]:
+    """Identities by path; a damaged file only means that `--overwrite` is asked for."""
     try:
         found = from_json(_marks_path(job).read_text())
     except (OSError, ValueError):
@@ -81,15 +84,20 @@ def _marks(job: Job) -> dict[str, object]:
     return found if isinstance(found, dict) else {}
 
 
-def _remember(job: Job, path: Path, identity: str) -> None:
-    marks = {**_marks(job), str(path.absolute()): identity}
+def _remember(job: Job, path: Path, identities: list[str]) -> None:
+    """Durable before the file takes its place: killed in between, it is ours all the same."""
+    marks = {**_marks(job), str(path.absolute()): identities}
     target = _marks_path(job)
     temporary = target.with_name(f"{target.name}.{os.getpid()}")
     try:
-        temporary.write_text(to_json(marks))
+        with temporary.open("w", encoding="utf-8") as stream:
+            stream.write(to_json(marks))
+            stream.flush()
+            os.fsync(stream.fileno())
         temporary.replace(target)
+        sync_folder(target.parent)
     except OSError as error:
-        raise ExportError(
-            f"{target}: cannot be written ({error.strerror}); {path} is whole, but the next export "
-            "will ask for --overwrite"
+        raise UnwritableError(
+            f"{target}: cannot be written ({error.strerror}); {path} is what it was, the results "
+            "are safe in the store: make room and export again"
         ) from error

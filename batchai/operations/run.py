@@ -20,7 +20,7 @@ from batchai.operations.changes import (
 )
 from batchai.operations.check import refuse_mistakes
 from batchai.operations.console import Console, Silence, StopButton
-from batchai.operations.export import export_after, last_export, output_path
+from batchai.operations.export import export_after, our_exports, output_path
 from batchai.operations.launch import Launch, begin_or_continue, exit_code
 from batchai.operations.opening import Items, Opened, opened
 from batchai.operations.survey import Survey, Surveyor
@@ -78,7 +78,7 @@ async def run_job(
     console = console or Silence()
     refuse_mistakes(job)
     target = output_path(job)
-    check_export(target, overwrite=options.overwrite, written_before=last_export(job, target))
+    check_export(target, overwrite=options.overwrite, ours=our_exports(job, target))
     if options.fresh and (old := set_aside(job.store_path)):
         console.say(f"Starting from nothing; the former store is {old.name}.")
     async with opened(job, console=console, items=items, clock=clock, stop=stop) as found:

@@ -1,6 +1,6 @@
 """Result rows for the tests of exports."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from datetime import UTC, datetime
 from decimal import Decimal
 from pathlib import Path
@@ -8,6 +8,7 @@ from typing import Any
 
 from batchai.domain import Lineage, ResultRow, State
 from batchai.exports import ExportSummary, write_export
+from batchai.exports.writing import Announce
 from batchai.spec.models import Output
 
 LINEAGE = Lineage(
@@ -40,12 +41,16 @@ def export(
     *rows: ResultRow,
     result_fields: tuple[str, ...] = (),
     output: Output | None = None,
-    written_before: str | None = None,
+    overwrite: bool = False,
+    ours: Collection[str] = (),
+    announce: Announce = lambda _identities: None,
 ) -> ExportSummary:
     return write_export(
         again(*rows),
         path=path,
         output=output or Output(),
         result_fields=result_fields,
-        written_before=written_before,
+        overwrite=overwrite,
+        ours=ours,
+        announce=announce,
     )

@@ -39,11 +39,10 @@ def read(path: Path) -> list[dict[str, Any]]:
 def test_the_same_results_give_the_same_bytes(tmp_path: Path, suffix: str) -> None:
     rows = [row("1", {"id": 1, "t": "ü"}, {"a": "x", "b": [1], "c": {"d": None}})] * 3
 
-    first = export(tmp_path / f"a.{suffix}", *rows)
-    second = export(tmp_path / f"b.{suffix}", *rows)
+    export(tmp_path / f"a.{suffix}", *rows)
+    export(tmp_path / f"b.{suffix}", *rows)
 
     assert (tmp_path / f"a.{suffix}").read_bytes() == (tmp_path / f"b.{suffix}").read_bytes()
-    assert first.identity.split(":")[2] == second.identity.split(":")[2]
 
 
 @pytest.mark.parametrize("suffix", ["csv", "tsv"])

@@ -5,13 +5,13 @@ import signal
 import stat
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from pathlib import Path
 
 import pytest
 
 from batchai.domain import ResultRow
-from batchai.errors import ExportError, StoreError
+from batchai.errors import ExportError, StoreError, UnwritableError
 from batchai.exports import check_export, write_export
 from batchai.spec.models import Output
 from tests.exports.rows import export, row
@@ -36,35 +36,52 @@ def test_a_file_of_the_user_is_overwritten_when_told_so(tmp_path: Path) -> None:
     path = tmp_path / "out.csv"
     path.write_text("mine")
 
-    write_export(lambda: iter([ONE]), path=path, output=Output(), result_fields=(), overwrite=True)
+    export(path, ONE, overwrite=True)
 
     assert path.read_text().startswith("id,result")
 
 
 def test_what_batchai_wrote_is_overwritten_until_somebody_changes_it(tmp_path: Path) -> None:
     path = tmp_path / "out.csv"
-    first = export(path, ONE).identity
+    first = exported(path, ONE)
     os.utime(path)  # touched, or copied back: the content is still what was written
-    second = export(path, ONE, ONE, written_before=first).identity
+    second = exported(path, ONE, ONE, ours=first)
     path.write_text(path.read_text().replace("x", "y"))
 
     with pytest.raises(ExportError, match="was changed since batchai wrote it"):
-        export(path, ONE, written_before=second)
+        export(path, ONE, ours=second)
     with pytest.raises(ExportError, match="was changed since batchai wrote it"):
-        check_export(path, written_before=first)
+        check_export(path, ours=first)
+
+
+def test_the_file_is_ours_however_the_export_ends_once_it_is_announced(tmp_path: Path) -> None:
+    path = tmp_path / "out.csv"
+    before = exported(path, ONE)
+    announced: list[str] = []
+
+    def dies(identities: list[str]) -> None:
+        announced.extend(identities)
+        raise StoreError("killed just before the file takes its place")
+
+    with pytest.raises(StoreError):
+        export(path, ONE, ONE, ours=before, announce=dies)
+    check_export(path, ours=announced)
+    export(path, ONE, ONE, ours=announced)
+    check_export(path, ours=announced)
+
+
+def exported(path: Path, *rows: ResultRow, ours: Collection[str] = ()) -> list[str]:
+    """Export; returns what is known to be ours from then on."""
+    known: list[str] = []
+    export(path, *rows, ours=ours, announce=known.extend)
+    return known
 
 
 def test_a_folder_in_the_place_of_the_file_is_refused(tmp_path: Path) -> None:
     (tmp_path / "out.csv").mkdir()
 
     with pytest.raises(ExportError, match="is a folder or device"):
-        write_export(
-            lambda: iter([ONE]),
-            path=tmp_path / "out.csv",
-            output=Output(),
-            result_fields=(),
-            overwrite=True,
-        )
+        export(tmp_path / "out.csv", ONE, overwrite=True)
 
 
 def test_missing_folders_are_made(tmp_path: Path) -> None:
@@ -87,10 +104,10 @@ def test_permissions_are_the_users_and_stay(tmp_path: Path) -> None:
     path = tmp_path / "out.csv"
     before = os.umask(0o022)
     try:
-        identity = export(path, ONE).identity
+        ours = exported(path, ONE)
         assert stat.S_IMODE(path.stat().st_mode) == 0o644
         path.chmod(0o600)
-        export(path, ONE, written_before=identity)
+        export(path, ONE, ours=ours)
         assert stat.S_IMODE(path.stat().st_mode) == 0o600
     finally:
         os.umask(before)
@@ -98,7 +115,7 @@ def test_permissions_are_the_users_and_stay(tmp_path: Path) -> None:
 
 def test_a_failure_in_the_middle_leaves_the_file_of_before(tmp_path: Path) -> None:
     path = tmp_path / "out.csv"
-    identity = export(path, ONE).identity
+    ours = exported(path, ONE)
     before = path.read_bytes()
     passes = 0
 
@@ -111,7 +128,7 @@ def test_a_failure_in_the_middle_leaves_the_file_of_before(tmp_path: Path) -> No
         yield ONE
 
     with pytest.raises(StoreError):
-        write_export(rows, path=path, output=Output(), result_fields=(), written_before=identity)
+        write_export(rows, path=path, output=Output(), result_fields=(), ours=ours)
 
     assert path.read_bytes() == before
     assert [left.name for left in tmp_path.iterdir()] == ["out.csv"]
@@ -132,14 +149,14 @@ def full_disk() -> Iterator[None]:
 @pytest.mark.usefixtures("full_disk")
 def test_a_disk_that_is_full_leaves_the_file_of_before(tmp_path: Path, suffix: str) -> None:
     path = tmp_path / f"out.{suffix}"
-    identity = export(path, ONE).identity
+    ours = exported(path, ONE)
     before = path.read_bytes()
     large = [row(str(n), {"id": n}, os.urandom(1000).hex()) for n in range(200)]
 
     with pytest.raises(
-        ExportError, match=r"cannot be written: File too large; the results are safe"
+        UnwritableError, match=r"cannot be written: File too large; the results are safe"
     ):
-        export(path, *large, written_before=identity)
+        export(path, *large, ours=ours)
 
     assert path.read_bytes() == before
     assert [left.name for left in tmp_path.iterdir()] == [path.name]
@@ -161,7 +178,13 @@ def rows():
     if passes == 2:
         os.kill(os.getpid(), signal.SIGKILL)
 
-write_export(rows, path=Path(sys.argv[1]), output=Output(), result_fields=(), overwrite=True)
+write_export(
+    rows,
+    path=Path(sys.argv[1]),
+    output=Output(),
+    result_fields=(),
+    overwrite=True,
+)
 """
 
 
@@ -169,7 +192,7 @@ def test_a_kill_during_an_export_leaves_the_file_of_before_and_the_next_export_c
     tmp_path: Path,
 ) -> None:
     path = tmp_path / "out.csv"
-    identity = export(path, ONE).identity
+    ours = exported(path, ONE)
     before = path.read_bytes()
 
     killed = subprocess.run([sys.executable, "-c", _KILLED, str(path)], check=False)
@@ -177,7 +200,7 @@ def test_a_kill_during_an_export_leaves_the_file_of_before_and_the_next_export_c
     assert killed.returncode == -signal.SIGKILL
     assert path.read_bytes() == before
     assert len(list(tmp_path.iterdir())) == 2
-    export(path, ONE, written_before=identity)
+    export(path, ONE, ours=ours)
     assert [left.name for left in tmp_path.iterdir()] == ["out.csv"]
 
 
