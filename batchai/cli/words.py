@@ -166,7 +166,8 @@ def _changes(summary: RunSummary) -> str:
 
 def _ended(end: End) -> str:
     words = why_ended(end.reason.value)
-    return f"{words[0].upper()}{words[1:]}; everything that was answered is saved."
+    saved = "; everything that was answered is saved" if end.reason is not Reason.STORE else ""
+    return f"{words[0].upper()}{words[1:]}{saved}."  # of a store that fails, the detail says it
 
 
 def _next_step(summary: RunSummary, name: str) -> str:

@@ -11,7 +11,7 @@ from batchai.spec.loading import shown_path
 from batchai.spec.models import Job
 from batchai.store import open_reader
 from batchai.store.copying import copy_store
-from batchai.store.files import BACKUPS, sync_folder
+from batchai.store.files import BACKUPS, make_durable, sync_folder
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +56,7 @@ def backup(
     target = _target(store, to, f"{(clock or Clock()).utcnow():%Y%m%dT%H%M%SZ}")
     _check(target, store, overwrite=overwrite)
     try:
-        target.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        make_durable(target.parent)
     except OSError as error:
         raise StoreError(f"{target.parent}: cannot be made ({error.strerror})") from error
     temporary = target.with_name(f".{target.name}.{secrets.token_hex(4)}.tmp")

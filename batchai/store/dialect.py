@@ -14,6 +14,7 @@ from typing import Any
 
 from sqlalchemy import Engine, create_engine, event
 from sqlalchemy.engine import Connection
+from sqlalchemy.exc import DBAPIError
 from sqlalchemy.pool import NullPool
 
 from batchai.errors import StoreError
@@ -25,6 +26,13 @@ APPLICATION_ID = 0x62617463  # "batc"
 _NETWORK = r"9p|afs|beegfs|ceph|cifs|davfs|gluster|lustre|nfs|prl_fs|smb|vboxsf|virtiofs"
 _UNSAFE = re.compile(rf"{_NETWORK}|fuse\.(davfs|gcsfuse|gluster|rclone|s3fs|sshfs|vmhgfs)")
 _MOUNTS = Path("/proc/self/mounts")
+_OF_THE_DISK = {
+    sqlite3.SQLITE_BUSY,
+    sqlite3.SQLITE_CANTOPEN,
+    sqlite3.SQLITE_FULL,
+    sqlite3.SQLITE_IOERR,
+    sqlite3.SQLITE_READONLY,
+}
 _OCTAL = re.compile(r"\\([0-7]{3})")  # how the table of mounts writes a space
 
 
@@ -47,6 +55,18 @@ def writer_engine(path: Path) -> Engine:
         connection.exec_driver_sql("BEGIN IMMEDIATE")
 
     return engine
+
+
+def unusable(path: Path, error: DBAPIError) -> StoreError:
+    """Why a store cannot be opened: it is damaged, or the disk under a sound one fails."""
+    if getattr(error.orig, "sqlite_errorcode", 0) & 0xFF in _OF_THE_DISK:
+        return StoreError(
+            f"{path}: cannot be opened ({error.orig}); free space or mend the disk, then run again"
+        )
+    return StoreError(
+        f"{path}: is damaged or no batchai store ({error.orig}); restore it with a copy made by "
+        "`batchai backup`, or move it away to begin anew"
+    )
 
 
 @contextmanager

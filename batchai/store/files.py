@@ -40,7 +40,7 @@ def _parts(path: Path, moved: Path) -> Iterator[tuple[Path, Path]]:
 def make_folder(folder: Path) -> None:
     """Make the folder, private and ignored by git. Raises StoreError."""
     try:
-        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        make_durable(folder)
         ignore = folder / ".gitignore"
         if not ignore.exists():
             write_private(ignore, "*\n")
@@ -49,6 +49,15 @@ def make_folder(folder: Path) -> None:
             f"{folder}: cannot be made ({error.strerror}); the store lives beside the job file, "
             "so that folder must be writable"
         ) from error
+
+
+def make_durable(folder: Path) -> None:
+    """Make the folder, private; its name is durable then, new or not. Raises OSError.
+
+    Else a power cut could take the folder, with all that was synced in it.
+    """
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    sync_folder(folder.parent)
 
 
 def write_private(path: Path, text: str) -> None:

@@ -194,7 +194,8 @@ class Ledger:
         except OSError as full:
             return StoreError(
                 f"{problem}, nor could the {group.paid} answers in hand be saved beside it "
-                f"({full.strerror}); they count as unknown on the next run"
+                f"({full.strerror}); they count as unknown on the next run; free space or mend "
+                "the disk first"
             )
         return StoreError(
             f"{problem}; {group.paid} answers in hand were saved to {self._spool.path.name} and "

@@ -15,8 +15,8 @@ from sqlalchemy.exc import DatabaseError
 
 from batchai.errors import StoreError
 from batchai.store.copying import copy_store
-from batchai.store.dialect import APPLICATION_ID, pragma, rebuilding
-from batchai.store.files import BACKUPS, sync_folder
+from batchai.store.dialect import APPLICATION_ID, pragma, rebuilding, unusable
+from batchai.store.files import BACKUPS, make_durable, sync_folder
 from batchai.store.tables import metadata
 
 VERSION = 1
@@ -40,10 +40,7 @@ def ensure_current(engine: Engine, path: Path, *, steps: Steps = STEPS) -> None:
         if version < VERSION:
             _migrate(engine, path, version=version, steps=steps)
     except DatabaseError as error:
-        raise StoreError(
-            f"{path}: is damaged or no batchai store ({error.orig}); restore it with a copy "
-            "made by `batchai backup`, or move it away to begin anew"
-        ) from error
+        raise unusable(path, error) from error
 
 
 def refuse_foreign(connection: Connection, place: str) -> None:
@@ -89,7 +86,7 @@ def _keep_copy(path: Path, version: int) -> None:
     folder = path.parent / BACKUPS
     temporary = folder / f".{path.stem}.v{version}.db.tmp"
     try:
-        folder.mkdir(mode=0o700, exist_ok=True)
+        make_durable(folder)
         temporary.unlink(missing_ok=True)
         copy_store(path, temporary)
         temporary.replace(folder / f"{path.stem}.v{version}.db")

@@ -18,7 +18,7 @@ from batchai.domain import Lineage, Outcome, ResultRow, State
 from batchai.errors import StoreError
 from batchai.pricing import from_pico
 from batchai.store import tables
-from batchai.store.dialect import reader_engine
+from batchai.store.dialect import reader_engine, unusable
 from batchai.store.migrations import refuse_foreign
 from batchai.store.values import from_json, from_ms
 
@@ -131,10 +131,7 @@ class Reader:
             self._connection: Connection = self._engine.connect()
             refuse_foreign(self._connection, str(path))
         except DatabaseError as error:
-            raise StoreError(
-                f"{path}: cannot be read ({error.orig}); restore it with a copy made by "
-                "`batchai backup`, or move it away to begin anew"
-            ) from error
+            raise unusable(path, error) from error
 
     def close(self) -> None:
         """Close the connection, after the query that another thread may be at."""

@@ -99,7 +99,13 @@ async def succeed(store: Store, item_id: int, **fields: Any) -> None:
 @contextmanager
 def full_disk(store: Store) -> Iterator[None]:
     """No file of this process may grow beyond what the write-ahead log has; a spool is smaller."""
-    size = store.path.with_name(f"{store.path.name}-wal").stat().st_size
+    with no_file_beyond(store.path.with_name(f"{store.path.name}-wal").stat().st_size):
+        yield
+
+
+@contextmanager
+def no_file_beyond(size: int) -> Iterator[None]:
+    """No file of this process may grow beyond so many bytes."""
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
     try:

@@ -24,6 +24,7 @@ from tests.store.books import (
     begin,
     close,
     full_disk,
+    no_file_beyond,
     open_store,
     states,
     succeed,
@@ -91,6 +92,12 @@ async def test_a_refused_store_is_left_free(tmp_path: Path) -> None:
     path.unlink()
 
     await open_store(tmp_path).close()
+
+
+def test_a_full_disk_is_not_taken_for_a_damaged_store(tmp_path: Path) -> None:
+    words = r"cannot be opened .*free space or mend the disk"
+    with no_file_beyond(8192), pytest.raises(StoreError, match=words):
+        open_store(tmp_path)
 
 
 def test_a_database_of_another_program_is_refused(tmp_path: Path) -> None:
