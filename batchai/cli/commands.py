@@ -212,11 +212,12 @@ def backup(options: argparse.Namespace) -> int:
     return 0
 
 
-def schema(_options: argparse.Namespace) -> int:
+def schema(options: argparse.Namespace) -> int:
     """`batchai schema`."""
+    from batchai.reports.shapes import json_shape
     from batchai.spec import editor_schema
 
-    print(_dumped(editor_schema()))
+    print(_dumped(editor_schema() if options.of == "job" else json_shape(options.of)))
     return 0
 
 

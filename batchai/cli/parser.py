@@ -199,11 +199,19 @@ def _add_rare(commands: _Commands) -> None:
     )
     models.add_argument("pattern", nargs="?", default="", help="part of a name")
     _json(models)
-    _command(
+    schema = _command(
         commands,
         "schema",
-        "the JSON Schema of job files, for editors",
+        "the JSON Schema of job files, for editors, or of what --json prints",
         "batchai schema > job.schema.json",
+        "batchai schema report > report.schema.json",
+    )
+    schema.add_argument(
+        "of",
+        nargs="?",
+        choices=["job", "report", "status", "show"],
+        default="job",
+        help="a job file (default), or the JSON of a command",
     )
     _command(
         commands,

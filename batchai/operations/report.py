@@ -1,15 +1,20 @@
 """`batchai report`: what came of a job's items, and what every attempt cost."""
 
+from collections.abc import Sequence
 from datetime import datetime
 from pathlib import Path
 
 from batchai.clock import Clock
+from batchai.operations.savings import advice_on, saved
 from batchai.operations.stores import job_lines
+from batchai.pricing import from_pico
 from batchai.reports.agreement import Agreement, stored_agreement
+from batchai.reports.distributions import distributions, latencies_of
 from batchai.reports.job_report import (
     AgreementLine,
     BadRowLine,
     BadRows,
+    CostlyLine,
     Failure,
     JobReport,
     OpenAttempts,
@@ -18,15 +23,27 @@ from batchai.reports.job_report import (
 from batchai.reports.jobs import JobLine
 from batchai.reports.jobs_text import all_to_json, costs_text
 from batchai.reports.json_text import json_text
-from batchai.reports.lines import day_lines, model_lines, outcome_lines, overall_latency, run_lines
+from batchai.reports.lines import (
+    day_lines,
+    model_lines,
+    outcome_lines,
+    overall_latency,
+    run_lines,
+    step_lines,
+)
 from batchai.reports.report_text import report_text
 from batchai.reports.tally import tally
+from batchai.reports.timeline import limit_uses, tick_width_ms, timeline
 from batchai.spec.models import Job
 from batchai.store import Reader, aggregates, open_reader
+from batchai.store.aggregates import Cell
 from batchai.store.lock import is_held
+from batchai.store.spending import costliest
+from batchai.store.ticks import Tick, run_ticks
 
 _MOST_DISAGREEMENTS = 20
 _MOST_BAD_ROWS = 20
+_COSTLIEST = 10
 
 to_text = report_text
 to_json = json_text
@@ -58,7 +75,16 @@ def report_all(folders: tuple[Path, ...] = ()) -> list[JobLine]:
 def _report(job: Job, reader: Reader, *, now: datetime, is_working: bool) -> JobReport:
     step = job.steps[-1].name
     cells = list(aggregates.attempt_cells(reader))
-    latencies = aggregates.latencies(reader)
+    answered, is_all = aggregates.answered_sample(reader)
+    latencies = latencies_of(answered)
+    runs = run_lines(
+        cells,
+        runs=reader.runs(),
+        launches=reader.launches(),
+        working_until=now if is_working else None,
+    )
+    ticks = _ticks(reader, cells, run_id=runs[-1].run if runs else 0)
+    limits = limit_uses(ticks, job.limits)
     number, at_risk = reader.open_attempts()
     results = job.output.path
     return JobReport(
@@ -72,19 +98,33 @@ def _report(job: Job, reader: Reader, *, now: datetime, is_working: bool) -> Job
         latency=overall_latency(latencies),
         models=model_lines(cells, latencies),
         outcomes=outcome_lines(cells),
-        runs=run_lines(
-            cells,
-            runs=reader.runs(),
-            launches=reader.launches(),
-            working_until=now if is_working else None,
-        ),
+        runs=runs,
         days=day_lines(cells),
         open=OpenAttempts(number, at_risk),
         agreement=_agreement(job, reader, step),
         bad_rows=_bad_rows(reader),
         last_reason=_last_reason(reader),
         results=str(results) if results is not None and results.exists() else None,
+        steps=step_lines(cells),
+        saved=saved(job, reader, cells, runs, at=now),
+        costliest=tuple(
+            CostlyLine(item.key, item.state, item.attempts, from_pico(item.cost_pico))
+            for item in costliest(reader, limit=_COSTLIEST)
+        ),
+        limits=limits,
+        timeline=timeline(runs[-1].run, ticks) if runs else None,
+        distributions=distributions(answered, is_all=is_all),
+        advice=advice_on(job, cells, runs, limits, at=now),
     )
+
+
+def _ticks(reader: Reader, cells: Sequence[Cell], *, run_id: int) -> list[Tick]:
+    """The run over time, as finely as its length allows."""
+    own = [cell for cell in cells if cell.run_id == run_id]
+    if not own:
+        return []
+    span = max(cell.last_sent for cell in own) - min(cell.first_sent for cell in own)
+    return run_ticks(reader, run_id, width_ms=tick_width_ms(span))
 
 
 def _failures(reader: Reader, step: str) -> tuple[Failure, ...]:

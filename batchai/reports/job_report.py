@@ -4,13 +4,16 @@
 `schema_version` is 1. Money is USD as a string, times are UTC in ISO 8601, durations are seconds.
 """
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 
 from batchai.domain import Outcome
+from batchai.reports.advice import Advice
+from batchai.reports.distributions import Distributions, Latency
+from batchai.reports.savings import Saved
 from batchai.reports.tally import Tally
+from batchai.reports.timeline import LimitUse, Timeline
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,14 +23,6 @@ class Failure:
     kind: str
     items: int
     example: str
-
-
-@dataclass(frozen=True, slots=True)
-class Latency:
-    """Seconds until an answer: half of the answers came within p50, 95 % within p95."""
-
-    p50_seconds: float
-    p95_seconds: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +57,24 @@ class OutcomeLine:
 
     outcome: Outcome
     tally: Tally
+
+
+@dataclass(frozen=True, slots=True)
+class StepLine:
+    """Attempts of one step; the one step of a job without `steps:` is `main`."""
+
+    step: str
+    tally: Tally
+
+
+@dataclass(frozen=True, slots=True)
+class CostlyLine:
+    """One of the items that cost most: all of its attempts, of all runs."""
+
+    key: str
+    state: str
+    attempts: int
+    cost_usd: Decimal
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,10 +153,12 @@ class JobReport:
     """Everything about a job's items and money at one moment.
 
     items: selected items by state. fixed: of the succeeded, those with the job's fixed values in
-    place of an answer. total and the lines of models, outcomes, runs and days are over all attempts
-    of the store, those of items that left the input among them; each list adds up to `total`.
+    place of an answer. total and the lines of models, steps, outcomes, runs and days are over all
+    attempts of the store, those of items that left the input among them; each list adds up to
+    `total`.
     last_reason: why the last launch ended, None while it works or where it died unnoticed.
-    results: the result file, None where there is none.
+    results: the result file, None where there is none. saved: what was not spent. costliest: at
+    most ten items. limits, timeline, advice: of the last run. distributions: of answers.
     """
 
     job: str
@@ -163,6 +178,13 @@ class JobReport:
     bad_rows: BadRows
     last_reason: str | None
     results: str | None
+    steps: tuple[StepLine, ...]
+    saved: Saved
+    costliest: tuple[CostlyLine, ...]
+    limits: tuple[LimitUse, ...]
+    timeline: Timeline | None
+    distributions: Distributions
+    advice: tuple[Advice, ...]
 
     @property
     def last_run(self) -> RunLine | None:
@@ -175,18 +197,6 @@ class JobReport:
         return sum(self.items.values())
 
 
-def latency_of(milliseconds: Sequence[int]) -> Latency | None:
-    """Percentiles by nearest rank of ascending milliseconds; None of none."""
-    if not milliseconds:
-        return None
-    return Latency(_percentile(milliseconds, 50), _percentile(milliseconds, 95))
-
-
 def day_of(number: int) -> date:
     """The day of so many days after 1970-01-01."""
     return (datetime(1970, 1, 1, tzinfo=UTC) + timedelta(days=number)).date()
-
-
-def _percentile(milliseconds: Sequence[int], percent: int) -> float:
-    rank = -(-len(milliseconds) * percent // 100)
-    return milliseconds[rank - 1] / 1000

@@ -5,15 +5,15 @@ from datetime import datetime
 
 from batchai.domain import Outcome
 from batchai.pricing import from_pico
+from batchai.reports.distributions import Latency, latency_of
 from batchai.reports.job_report import (
     DayLine,
-    Latency,
     ModelLine,
     OutcomeLine,
     Resolved,
     RunLine,
+    StepLine,
     day_of,
-    latency_of,
 )
 from batchai.reports.tally import grouped, tally
 from batchai.store.aggregates import Cell
@@ -51,6 +51,12 @@ def outcome_lines(cells: Sequence[Cell]) -> tuple[OutcomeLine, ...]:
     ]
     lines.sort(key=lambda line: (line.outcome is not Outcome.SUCCEEDED, -line.tally.attempts))
     return tuple(lines)
+
+
+def step_lines(cells: Sequence[Cell]) -> tuple[StepLine, ...]:
+    """A line a step, in the order of their first use."""
+    by_step = grouped(cells, lambda cell: cell.step)
+    return tuple(StepLine(step, tally(found)) for step, found in by_step.items())
 
 
 def day_lines(cells: Sequence[Cell]) -> tuple[DayLine, ...]:

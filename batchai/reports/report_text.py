@@ -6,7 +6,14 @@ from decimal import Decimal
 from pathlib import Path
 
 from batchai.domain import State
-from batchai.reports.job_report import JobReport, Latency, ModelLine, OutcomeLine, RunLine
+from batchai.reports.distributions import Latency
+from batchai.reports.job_report import JobReport, ModelLine, OutcomeLine, RunLine
+from batchai.reports.money_text import (
+    advice_lines,
+    costliest_lines,
+    limit_lines,
+    saved_lines,
+)
 from batchai.reports.next_step import Standing, next_step
 from batchai.reports.tables import table, without_empty_columns
 from batchai.reports.tally import Tally
@@ -39,7 +46,9 @@ def report_text(report: JobReport, name: str) -> str:
         [_headline(report, name)],
         list(_remarks(report)),
         _failures(report),
+        advice_lines(report.advice, name),
         _sums(report),
+        costliest_lines(report.costliest),
     ]
     return "\n\n".join("\n".join(block) for block in blocks if block)
 
@@ -91,6 +100,8 @@ def _remarks(report: JobReport) -> Iterator[str]:
         )
     if report.fixed:
         yield f"{counted(report.fixed, 'succeeded item')} with the job's fixed values, no answer"
+    yield from saved_lines(report.saved)
+    yield from limit_lines(report.limits)
     yield from _agreements(report)
     yield from _changed_names(report.models)
     yield from _bad_rows(report)
@@ -179,6 +190,8 @@ def _sums(report: JobReport) -> list[str]:
     if len(report.days) > 1:
         rows.append(["by day (UTC)"])
         rows += [_row(f"{line.day}", line.tally) for line in report.days[-_MOST_DAYS:]]
+    if len(report.steps) > 1:
+        rows += [["by step"], *(_row(line.step, line.tally) for line in report.steps)]
     rows.append(["total", *_figures(report.total), *_waits(report.latency)])
     return table(without_empty_columns(rows))
 

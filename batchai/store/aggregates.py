@@ -15,11 +15,12 @@ from batchai.store.queries import Reader
 from batchai.store.values import from_json
 
 _RANGE = 5_000  # ids
-_MOST_LATENCIES = 100_000
+_MOST_SAMPLED = 100_000
 _DAY_MS = 86_400_000
 
 _CELLS = f"""
-SELECT a.launch_id, a.run_id, a.model, a.resolved_model, a.outcome, a.sent_at / {_DAY_MS} AS day,
+SELECT a.launch_id, a.run_id, a.step, a.model, a.resolved_model, a.outcome,
+    a.sent_at / {_DAY_MS} AS day,
     CASE WHEN a.number = 1 THEN 0 WHEN a.run_id = :first_run THEN 1 ELSE EXISTS (
         SELECT 1 FROM attempts AS p WHERE p.item_id = a.item_id AND p.step = a.step
         AND p.run_id = a.run_id AND p.number < a.number) END AS is_retry,
@@ -27,7 +28,7 @@ SELECT a.launch_id, a.run_id, a.model, a.resolved_model, a.outcome, a.sent_at / 
     sum(a.cache_write_5m), sum(a.cache_write_1h), sum(a.output), sum(a.reasoning),
     min(a.sent_at), max(a.sent_at), max(a.sent_at + coalesce(a.latency_ms, 0))
 FROM attempts AS a WHERE a.id > :after AND a.id <= :upto AND a.outcome IS NOT NULL
-GROUP BY 1, 2, 3, 4, 5, 6, 7
+GROUP BY 1, 2, 3, 4, 5, 6, 7, 8
 """  # noqa: S608 a number of ours
 
 _PAIRS = """
@@ -42,13 +43,14 @@ _PLAIN_NAME = re.compile(r"[ !#-\[\]-~]+")  # ASCII but for the quote and the ba
 
 @dataclass(frozen=True, slots=True)
 class Cell:
-    """Closed attempts that agree in all of the first seven; sums over them, and their times in ms.
+    """Closed attempts that agree in all of the first eight; sums over them, and their times in ms.
 
     `is_retry`: their items had an earlier attempt in the same run. `day`: since 1970, UTC.
     """
 
     launch_id: int
     run_id: int
+    step: str
     model: str
     resolved: str | None
     outcome: Outcome
@@ -69,6 +71,16 @@ class Cell:
 
 
 @dataclass(frozen=True, slots=True)
+class Answered:
+    """One attempt that the model answered; input tokens cached or not."""
+
+    model: str
+    latency_ms: int
+    input_tokens: int
+    output_tokens: int
+
+
+@dataclass(frozen=True, slots=True)
 class FailedItem:
     """A failed item in short; `at` in ms, None where it was never settled."""
 
@@ -79,26 +91,26 @@ class FailedItem:
 
 
 def attempt_cells(reader: Reader) -> Iterator[Cell]:
-    """Every closed attempt counts in exactly one cell; several cells may agree in all seven."""
+    """Every closed attempt counts in exactly one cell; several cells may agree in all eight."""
     first_run = _number(reader, "SELECT min(id) FROM runs")
-    for values in _ranges(reader, "attempts"):
+    for values in ranges(reader, "attempts"):
         for row in reader.query(_CELLS, {**values, "first_run": first_run}):
-            launch, run, model, resolved, outcome, day, is_retry, *sums = row
-            yield Cell(launch, run, model, resolved, Outcome(outcome), day, bool(is_retry), *sums)
+            launch, run, step, model, resolved, outcome, day, is_retry, *sums = row
+            names = (step, model, resolved, Outcome(outcome))
+            yield Cell(launch, run, *names, day, bool(is_retry), *sums)
 
 
-def latencies(reader: Reader) -> dict[str, list[int]]:
-    """Milliseconds of answered attempts by model, ascending; beyond 100,000 an even sample."""
-    stride = max(1, -(-_last_id(reader, "attempts") // _MOST_LATENCIES))
+def answered_sample(reader: Reader) -> tuple[list[Answered], bool]:
+    """Answered attempts, and whether they are all; beyond 100,000 an even sample of them."""
+    share = min(1.0, _MOST_SAMPLED / max(1, _last_id(reader, "attempts")))
     rows = reader.query(
-        "SELECT model, latency_ms FROM attempts WHERE id % :stride = 0 AND latency_ms IS NOT NULL "
+        # the low bits of a multiple by an odd number: each once, in no order that attempts have
+        "SELECT model, latency_ms, uncached_input + cache_read + cache_write_5m + cache_write_1h, "
+        "output FROM attempts WHERE (id * 40503) % 65536 < :below AND latency_ms IS NOT NULL "
         "AND outcome IN ('succeeded', 'invalid', 'truncated', 'refused', 'empty')",
-        {"stride": stride},
+        {"below": share * 65536},
     )
-    found: dict[str, list[int]] = {}
-    for model, milliseconds in rows:
-        found.setdefault(model, []).append(milliseconds)
-    return {model: sorted(values) for model, values in found.items()}
+    return [Answered(*row) for row in rows], share == 1
 
 
 def fixed_count(reader: Reader, step: str) -> int:
@@ -130,7 +142,7 @@ def bad_rows(reader: Reader, *, limit: int) -> tuple[int, list[tuple[str, str]]]
 
 def rows_with_results(reader: Reader, step: str) -> Iterator[tuple[Mapping[str, Any], Any]]:
     """Row and result of every succeeded item whose row is kept, a range at a time."""
-    for values in _ranges(reader, "items"):
+    for values in ranges(reader, "items"):
         rows = reader.query(
             "SELECT i.row, s.result FROM items AS i JOIN item_steps AS s ON s.item_id = i.id "
             "AND s.step = :step WHERE i.id > :after AND i.id <= :upto AND i.selected = 1 "
@@ -155,7 +167,7 @@ def value_pairs(
     """
     pairs: Counter[tuple[str | None, str | None]] = Counter()
     paths = {"column": f'$."{column}"', "field": f'$."{field}"', "step": step}
-    for values in _ranges(reader, "items"):
+    for values in ranges(reader, "items"):
         for expected, given, number in reader.query(_PAIRS, {**values, **paths}):
             pairs[expected, given] += number
     return pairs
@@ -212,6 +224,12 @@ def last_failures(reader: Reader, step: str, *, limit: int, most: int) -> list[F
     return [FailedItem(key, kind or "", error or "", at) for key, kind, error, at in rows]
 
 
+def ranges(reader: Reader, table: str) -> Iterator[dict[str, int]]:
+    """A table in parts, for statements with `id > :after AND id <= :upto`."""
+    for after in range(0, _last_id(reader, table), _RANGE):
+        yield {"after": after, "upto": after + _RANGE}
+
+
 def keys_near(reader: Reader, key: str, *, most: int) -> list[str]:
     """Keys to compare a mistyped one with: all of a small store, else its neighbours in order."""
     if _last_id(reader, "items") <= most:
@@ -222,11 +240,6 @@ def keys_near(reader: Reader, key: str, *, most: int) -> list[str]:
         "SELECT key FROM items WHERE key < :key ORDER BY key DESC LIMIT :limit", values
     )
     return [row[0] for row in (*after, *before)]
-
-
-def _ranges(reader: Reader, table: str) -> Iterator[dict[str, int]]:
-    for after in range(0, _last_id(reader, table), _RANGE):
-        yield {"after": after, "upto": after + _RANGE}
 
 
 def _last_id(reader: Reader, table: str) -> int:

@@ -5,12 +5,13 @@
 | cpu | CPU time an item against a bare SDK loop | 12 min |
 | memory | peak memory of 10,000 and 100,000 items, size of the store | 4 min |
 | start | time to the first request: 1,000,000 lines; 90 % done; a source that changed | 6 min |
+| report | `report` and `status` of 1,000,000 items while a run writes to their store | 2 min |
 | rate | use of a limit of 600 requests a minute, in real time | 3 min |
 
 Everything runs on this machine against `batchai.simulator`, each measured run in a process of its
 own, and is deleted afterwards. `--quick` takes smaller sizes: a look, not a proof. The exit code is
 1 where a goal is not met. CPU figures are ratios of interleaved runs, so other work on the machine
-disturbs them little; the times of `start` are wall time and want a machine at rest.
+disturbs them little; the times of `start` and `report` are wall time and want a machine at rest.
 """
 
 import argparse
@@ -22,6 +23,7 @@ from tests.benchmarks.cpu import Pairs, cpu
 from tests.benchmarks.figures import Figure, table
 from tests.benchmarks.memory import memory
 from tests.benchmarks.rate import rate
+from tests.benchmarks.reporting import report
 from tests.benchmarks.start import resume, start
 
 Parts = Mapping[str, Callable[[], Iterator[Figure]]]
@@ -34,12 +36,14 @@ _FULL: Parts = {
         resume(100_000, limit_seconds=1.0),
         resume(1_000_000, limit_seconds=5.0),
     ),
+    "report": lambda: report(1_000_000),
     "rate": lambda: rate(150),
 }
 _QUICK: Parts = {
     "cpu": lambda: cpu(Pairs(items=1_000, repeats=2)),
     "memory": lambda: memory(1_000, 10_000),
     "start": lambda: chain(start(50_000), resume(50_000, limit_seconds=1.0)),
+    "report": lambda: report(20_000),
     "rate": lambda: rate(15),
 }
 

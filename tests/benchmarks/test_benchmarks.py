@@ -8,12 +8,14 @@ from tests.benchmarks.cpu import Pairs, cpu
 from tests.benchmarks.figures import Figure, at_least, at_most, table
 from tests.benchmarks.memory import memory
 from tests.benchmarks.rate import rate
+from tests.benchmarks.reporting import report
 from tests.benchmarks.start import resume
 
 _PARTS: tuple[Callable[[], Iterator[Figure]], ...] = (
     lambda: cpu(Pairs(5, 1, ("openai",), (2,))),
     lambda: memory(10),
     lambda: resume(10, limit_seconds=1.0),
+    lambda: report(50),
     lambda: rate(0.5),
 )
 
@@ -22,7 +24,7 @@ def test_every_part_measures_figures_above_zero() -> None:
     with ThreadPoolExecutor() as threads:  # they wait for processes of their own
         figures = list(chain.from_iterable(threads.map(lambda part: list(part()), _PARTS)))
 
-    assert len(figures) == 10
+    assert len(figures) == 13
     assert not any(figure.measured.startswith("0.00") for figure in figures)
 
 

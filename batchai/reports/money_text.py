@@ -1,0 +1,75 @@
+"""What was saved, where the money went, and what to change, as lines of text."""
+
+import shlex
+from collections.abc import Iterator, Sequence
+
+from batchai.domain import State
+from batchai.reports.advice import Advice
+from batchai.reports.job_report import CostlyLine
+from batchai.reports.savings import Saved
+from batchai.reports.tables import table
+from batchai.reports.timeline import LimitUse
+from batchai.reports.words import counted, one_line, printable, share, usd
+
+
+def saved_lines(saved: Saved) -> Iterator[str]:
+    """At most one line; none where nothing was saved."""
+    parts = []
+    if saved.cache_usd > 0:
+        parts.append(f"{usd(saved.cache_usd)} by prompt caching")
+    if saved.reused:
+        results = counted(saved.reused, "result")
+        cost = f", {usd(saved.reused_usd)}" if saved.reused_usd else ""
+        parts.append(f"{results} of earlier runs not paid for again{cost}")
+    if parts:
+        yield f"saved: {' · '.join(parts)}"
+    if saved.cache_usd < 0:
+        yield f"prompt caching cost {usd(-saved.cache_usd)} more than it saved"
+
+
+def limit_lines(limits: Sequence[LimitUse]) -> Iterator[str]:
+    """At most one line: what the busiest minute of the last run took of each limit."""
+    parts = [
+        f"{use.busiest:,} of {use.allowed:,} {limit_words(use.limit)} "
+        f"({share(use.busiest, use.allowed)})"
+        for use in limits
+        if use.allowed
+    ]
+    if parts:
+        yield f"limits, busiest: {' · '.join(parts)}"
+
+
+def limit_words(name: str) -> str:
+    """`requests a minute` of `requests_per_minute`."""
+    return name.replace("_per_", " a ").replace("_", " ")
+
+
+def advice_lines(advice: Sequence[Advice], name: str) -> list[str]:
+    """A paragraph of advice. name: JOB as the user typed it."""
+    lines = ["advice"] if advice else []
+    for each in advice:
+        lines += [f"  {printable(each.words)}", f"    {remedy_for(each, name)}"]
+    return lines
+
+
+def remedy_for(advice: Advice, name: str) -> str:
+    """What to type or to write into the job."""
+    return printable(advice.remedy).replace("JOB", shlex.quote(name))
+
+
+def costliest_lines(items: Sequence[CostlyLine]) -> list[str]:
+    """A table of the items that cost most."""
+    rows = [["costliest items", "", "attempts", "cost"]]
+    rows += [
+        [f"  {one_line(item.key, most=40)}", item.state, f"{item.attempts:,}", usd(item.cost_usd)]
+        for item in items
+    ]
+    return table(rows, left=(0, 1)) if _differ(items) else []
+
+
+def _differ(items: Sequence[CostlyLine]) -> bool:
+    """Ten items that cost the same tell nothing; one that failed after it cost much does."""
+    return bool(items) and (
+        items[0].cost_usd != items[-1].cost_usd
+        or any(item.state != State.SUCCEEDED for item in items)
+    )

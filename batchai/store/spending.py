@@ -1,0 +1,38 @@
+"""Which items took the money, and which took none again. Read-only."""
+
+from dataclasses import dataclass
+
+from batchai.store.queries import Reader
+
+
+@dataclass(frozen=True, slots=True)
+class CostlyItem:
+    """What an item cost; `state` is that of its last step."""
+
+    key: str
+    attempts: int
+    cost_pico: int
+    state: str
+
+
+def costliest(reader: Reader, *, limit: int) -> list[CostlyItem]:
+    """The items that cost most, all of their steps and attempts together."""
+    rows = reader.query(
+        "SELECT i.key, c.attempts, c.cost, (SELECT state FROM item_steps WHERE item_id = i.id "
+        "ORDER BY id DESC LIMIT 1) FROM (SELECT item_id, sum(attempts) AS attempts, "
+        "sum(cost_pico) AS cost FROM item_steps GROUP BY item_id ORDER BY 3 DESC LIMIT :limit) "
+        "AS c JOIN items AS i ON i.id = c.item_id WHERE c.cost > 0 ORDER BY c.cost DESC",
+        {"limit": limit},
+    )
+    return [CostlyItem(*row) for row in rows]
+
+
+def reused(reader: Reader, run_id: int) -> tuple[int, int]:
+    """Results of earlier runs that this one did not pay for again: how many, and their cost."""
+    rows = reader.query(
+        "SELECT count(*), coalesce(sum(s.cost_pico), 0) FROM item_steps AS s "
+        "JOIN items AS i ON i.id = s.item_id "
+        "WHERE s.state = 'succeeded' AND s.run_id < :run AND i.selected = 1",
+        {"run": run_id},
+    )
+    return int(rows[0][0]), int(rows[0][1])

@@ -1,0 +1,116 @@
+"""How soon, and in how much memory, a large store is reported on while a run writes to it."""
+
+import asyncio
+import json
+import statistics
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from decimal import Decimal
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from batchai.clock import Clock
+from batchai.domain import Attempt, Outcome, Settlement, Usage
+from batchai.spec import load_job
+from batchai.spec.models import Job
+from batchai.store import Store
+from tests.benchmarks.figures import Figure, at_most
+from tests.benchmarks.nights import night
+
+_REPORT_SECONDS = 10.0
+_REPORT_MB = 300.0
+_STATUS_SECONDS = 1.0
+_AT_ONCE = 32
+_PAUSE_SECONDS = 0.02  # of each writer: some thousand attempts a second, as a fast run
+_ROOT = Path(__file__).parents[2]
+
+
+@dataclass(frozen=True, slots=True)
+class Took:
+    """One command in a process of its own: wall time with its start, and its peak memory."""
+
+    seconds: float
+    peak_mb: float
+
+
+def report(count: int) -> Iterator[Figure]:
+    """`report` and `status` of so many items, each while another process could write."""
+    with TemporaryDirectory() as name:
+        path = night(Path(name), count)
+        words = f"{count:,} items, {2 * count:,} attempts"
+        with _writing(load_job(path)):
+            took = _command("report", str(path))
+            status = [_command("status", str(path)).seconds for _ in range(5)]
+        yield at_most(f"report, {words}", took.seconds, _REPORT_SECONDS, unit="s")
+        yield at_most(f"report's peak memory, {words}", took.peak_mb, _REPORT_MB, unit="MB")
+        yield at_most(f"status, {words}", statistics.median(status), _STATUS_SECONDS, unit="s")
+
+
+def _command(*arguments: str) -> Took:
+    """`batchai ARGUMENTS` with its figures."""
+    begun = time.monotonic()
+    done = subprocess.run(
+        [sys.executable, "-m", "tests.benchmarks.measured_command", *arguments],
+        cwd=_ROOT,
+        check=True,
+        capture_output=True,
+        text=True,
+    )
+    seconds = time.monotonic() - begun
+    return Took(seconds, json.loads(done.stderr.splitlines()[-1])["peak_mb"])
+
+
+@contextmanager
+def _writing(job: Job) -> Iterator[None]:
+    """Attempts are opened and closed all the time by a thread of its own, as a run does."""
+    stop = threading.Event()
+    writer = threading.Thread(target=lambda: asyncio.run(_write(job, stop)))
+    writer.start()
+    try:
+        yield
+    finally:
+        stop.set()
+        writer.join()
+
+
+async def _write(job: Job, stop: threading.Event) -> None:
+    store = Store(job.store_path, job_path=job.path)
+    try:
+        run = store.reader.last_run()
+        assert run is not None
+        launch = store.begin_launch(run.id, now=Clock().utcnow())
+        async with asyncio.TaskGroup() as tasks:
+            for item_id in range(1, _AT_ONCE + 1):
+                tasks.create_task(_attempts(store, job, (item_id, run.id, launch), stop))
+    finally:
+        await store.close()
+
+
+async def _attempts(
+    store: Store, job: Job, place: tuple[int, int, int], stop: threading.Event
+) -> None:
+    clock = Clock()
+    item_id, run_id, launch_id = place
+    while not stop.is_set():
+        attempt = Attempt(
+            id=store.ledger.new_attempt_id(),
+            item_id=item_id,
+            step=job.steps[0].name,
+            number=3,
+            run_id=run_id,
+            launch_id=launch_id,
+            model=job.steps[0].model.name,
+            max_tokens=512,
+            input_tokens=100,
+            sent_at=clock.utcnow(),
+            worst_cost=Decimal("0.0032"),
+        )
+        await store.ledger.open_attempt(attempt)
+        await clock.sleep(_PAUSE_SECONDS)
+        ended = Settlement(attempt.id, Outcome.SERVER_ERROR, clock.utcnow(), Usage())
+        await store.ledger.close_attempt(attempt, ended, counts=True, end=None)
