@@ -95,12 +95,13 @@ class ModelSettings:
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """One provider-neutral call."""
+    """One provider-neutral call. `is_streamed` changes how the answer travels, not what it is."""
 
     settings: ModelSettings
     system: str | None
     messages: tuple[Message, ...]
     max_tokens: int
+    is_streamed: bool = False
 
 
 @dataclass(frozen=True, slots=True)

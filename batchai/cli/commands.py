@@ -66,7 +66,15 @@ def try_(options: argparse.Namespace) -> int:
     job = _job(options)
     terminal = Terminal()
     try:
-        trial = asyncio.run(try_items(job, count=options.n, key=options.key, console=terminal))
+        trial = asyncio.run(
+            try_items(
+                job,
+                count=options.n,
+                key=options.key,
+                on_text=terminal.write if options.stream else None,
+                console=terminal,
+            )
+        )
     finally:
         terminal.close()
     print(trial_text(trial, options.job, shows_prompts=options.show))

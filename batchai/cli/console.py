@@ -9,7 +9,7 @@ from typing import Any
 from tqdm import tqdm
 
 from batchai.engine.progress import Progress
-from batchai.reports.words import usd
+from batchai.reports.words import printable, usd
 from batchai.secrets import RedactingFilter, Redactor, known_keys
 
 _LINE_SECONDS = 10.0  # between plain lines
@@ -23,6 +23,7 @@ class Terminal:
         self._bar: tqdm[Any] | None = None
         self._last_line = time.monotonic()
         self._last_text = ""
+        self._writes: str | None = None  # the key of the item whose answer is being written
 
     def say(self, line: str) -> None:
         """One line of news, above the bar."""
@@ -37,15 +38,32 @@ class Terminal:
         return sys.stdin.readline().strip().lower() in {"y", "yes"}
 
     def show(self, progress: Progress, waits_for: str | None) -> None:
-        """Move the bar, or print a line now and then."""
+        """Move the bar, or print a line now and then; nothing amid an answer."""
+        if self._writes is not None:
+            return
         if self._is_terminal:
             self._move_bar(progress, waits_for)
         elif time.monotonic() - self._last_line >= _LINE_SECONDS:
             self._last_line = time.monotonic()
             self._print_line(progress, waits_for)
 
+    def write(self, key: str, text: str) -> None:
+        """A piece of the answer to an item; the first of an item's begins under its key."""
+        if key != self._writes:
+            self._end_writing()
+            self.say(f"── {printable(key)} ──")
+            self._writes = key
+        sys.stderr.write(printable(text))
+        sys.stderr.flush()
+
+    def _end_writing(self) -> None:
+        if self._writes is not None:
+            sys.stderr.write("\n")
+            self._writes = None
+
     def close(self) -> None:
         """Leave the bar as it is."""
+        self._end_writing()
         if self._bar is not None:
             self._bar.close()
             self._bar = None

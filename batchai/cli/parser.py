@@ -76,10 +76,14 @@ def _add_daily(commands: _Commands) -> None:
         "send a few items, show answers and cost; the results count",
         "batchai try feedback",
         "batchai try feedback --key 1017 --show",
+        "batchai try letters -n 1 --stream",
     )
     trial.add_argument("-n", type=_number, default=3, help="how many items (default 3)")
     trial.add_argument("--key", help="the item of this key instead")
     trial.add_argument("--show", action="store_true", help="show the prompts as they were sent")
+    trial.add_argument(
+        "--stream", action="store_true", help="show answers as they are written, one by one"
+    )
     _add_run(commands)
     status = _job_command(
         commands,

@@ -9,13 +9,15 @@ from batchai.engine.policy import Retries, Shape
 from batchai.limits import Ask, Calibration, estimate_tokens
 from batchai.pricing import Rates
 from batchai.prompts import Prompts, Rendered
-from batchai.providers import Provider, worst_input_tokens
+from batchai.providers import Deadlines, Provider, worst_input_tokens
 from batchai.schemas import AnswerSchema
 from batchai.spec.models import Policies, Retain
 
 _DEADLINE_BASE_SECONDS = 60.0
 _SLOWEST_TOKENS_PER_SECOND = 10  # a model that writes more slowly than this counts as hung
-_LONGEST_DEADLINE_SECONDS = 900.0
+_LONGEST_DEADLINE_SECONDS = 900.0  # of an answer that is not streamed: connections are cut then
+_MOST_SILENT_SECONDS = 600.0  # of a streamed one before it begins: reasoning is not seen
+_MOST_IDLE_SECONDS = 120.0  # of a streamed one that has begun
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,13 +37,17 @@ class PreparedStep:
     retain: Retain
     calibration: Calibration
 
-    def request(self, rendered: Rendered, shape: Shape) -> Request:
-        """The call for an item, as the policies have shaped it."""
+    def request(self, rendered: Rendered, shape: Shape, *, is_watched: bool = False) -> Request:
+        """The call for an item, as the policies have shaped it.
+
+        Streamed where it may take too long for one silent connection, or where somebody watches.
+        """
         return Request(
             self.settings,
             rendered.system,
             rendered.messages + shape.feedback,
             shape.max_tokens,
+            is_streamed=is_watched or _needed_seconds(shape.max_tokens) > _LONGEST_DEADLINE_SECONDS,
         )
 
     def ask(self, body: bytes, shape: Shape, clock: Clock) -> tuple[Ask, int]:
@@ -68,7 +74,19 @@ class PreparedStep:
 
 
 def deadline_seconds(max_tokens: int) -> float:
-    """The longest that one attempt may take, from how much it may write."""
-    return min(
-        _LONGEST_DEADLINE_SECONDS, _DEADLINE_BASE_SECONDS + max_tokens / _SLOWEST_TOKENS_PER_SECOND
+    """The longest that an attempt may take that is not streamed, from how much it may write."""
+    return min(_LONGEST_DEADLINE_SECONDS, _needed_seconds(max_tokens))
+
+
+def stream_deadlines(max_tokens: int) -> Deadlines:
+    """The longest that a streamed attempt may take: what counts is that it goes on."""
+    total = _needed_seconds(max_tokens)
+    return Deadlines(
+        total_seconds=max(total, _LONGEST_DEADLINE_SECONDS),
+        first_seconds=_MOST_SILENT_SECONDS,
+        idle_seconds=_MOST_IDLE_SECONDS,
     )
+
+
+def _needed_seconds(max_tokens: int) -> float:
+    return _DEADLINE_BASE_SECONDS + max_tokens / _SLOWEST_TOKENS_PER_SECOND

@@ -4,13 +4,14 @@ import logging
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from decimal import Decimal
+from functools import partial
 
 from batchai.clock import Clock
 from batchai.domain import NO_COST, Attempt, Outcome, Reply, Request, Settlement, State, Usage
 from batchai.engine import policy
 from batchai.engine.outage import Outage
 from batchai.engine.policy import Shape, Tried, Verdict
-from batchai.engine.step import PreparedStep, deadline_seconds
+from batchai.engine.step import PreparedStep, deadline_seconds, stream_deadlines
 from batchai.errors import PricingError
 from batchai.limits import Ask, Permit
 from batchai.prompts import Rendered
@@ -55,10 +56,19 @@ class Ended:
     result: object
 
 
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """Which run and launch attempts belong to."""
+
+    run_id: int
+    launch_id: int
+
+
 class Worker:
     """Does attempts for one launch and step. Raises StoreError when the ledger cannot be written.
 
-    hold: lets nothing leave for so many seconds.
+    hold: lets nothing leave for so many seconds. on_text: is told an item's key and each piece of
+    its answer as it is written; all requests are streamed then.
     """
 
     def __init__(
@@ -69,22 +79,22 @@ class Worker:
         clock: Clock,
         outage: Outage,
         hold: Callable[[float], None],
-        run_id: int,
-        launch_id: int,
+        origin: Origin,
+        on_text: Callable[[str, str], None] | None = None,
     ) -> None:
         self._step = step
         self._ledger = ledger
         self._clock = clock
         self._outage = outage
         self._hold = hold
-        self._run_id = run_id
-        self._launch_id = launch_id
+        self._origin = origin
+        self._on_text = on_text
 
     def prepare(self, work: Work) -> Prepared:
         """The next request of an item."""
         step = self._step
         shape = self._shape(work)
-        request = step.request(work.rendered, shape)
+        request = step.request(work.rendered, shape, is_watched=self._on_text is not None)
         body = step.provider.encode(request)
         ask, estimate = step.ask(body, shape, self._clock)
         return Prepared(request, body, ask, estimate)
@@ -125,7 +135,7 @@ class Worker:
                 detail,
                 forget_row=not self._step.retain.items,
             ),
-            run_id=self._run_id,
+            run_id=self._origin.run_id,
             at=self._clock.utcnow(),
         )
 
@@ -140,8 +150,8 @@ class Worker:
             item_id=work.item_id,
             step=self._step.name,
             number=work.number,
-            run_id=self._run_id,
-            launch_id=self._launch_id,
+            run_id=self._origin.run_id,
+            launch_id=self._origin.launch_id,
             model=self._step.model,
             max_tokens=prepared.request.max_tokens,
             input_tokens=prepared.estimate,
@@ -151,16 +161,20 @@ class Worker:
 
     async def _exchange(self, work: Work, prepared: Prepared) -> tuple[Reply, object]:
         """Reply and result; a defect of ours is one attempt's failure, not the pool's."""
-        max_tokens = prepared.request.max_tokens
         try:
-            reply = await self._step.provider.send(
-                prepared.body, deadline_seconds=deadline_seconds(max_tokens)
-            )
-            return self._judge(reply)
+            return self._judge(await self._send(work, prepared))
         except Exception as error:
             log.exception("an attempt failed inside batchai", extra={"item": work.key})
             detail = f"batchai itself failed ({type(error).__name__}); please report it"
             return Reply(Outcome.MALFORMED, may_be_billed=True, detail=detail), None
+
+    async def _send(self, work: Work, prepared: Prepared) -> Reply:
+        provider, max_tokens = self._step.provider, prepared.request.max_tokens
+        if prepared.request.is_streamed:
+            on_text = _unwatched if self._on_text is None else partial(self._on_text, work.key)
+            deadlines = stream_deadlines(max_tokens)
+            return await provider.stream(prepared.body, deadlines=deadlines, on_text=on_text)
+        return await provider.send(prepared.body, deadline_seconds=deadline_seconds(max_tokens))
 
     def _judge(self, reply: Reply) -> tuple[Reply, object]:
         """A normal stop is a success only when its answer is valid."""
@@ -263,3 +277,7 @@ class Worker:
             cost=settlement.cost,
             unconfirmed=settlement.unconfirmed_cost,
         )
+
+
+def _unwatched(_text: str) -> None:
+    """Nobody watches the answer being written."""

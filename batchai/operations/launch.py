@@ -3,7 +3,7 @@
 import asyncio
 import gc
 import signal
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from datetime import timedelta
 
@@ -14,7 +14,7 @@ from batchai.engine.intake import Intake
 from batchai.engine.outage import Outage
 from batchai.engine.progress import Progress
 from batchai.engine.runner import End, Reason, Runner
-from batchai.engine.worker import Worker
+from batchai.engine.worker import Origin, Worker
 from batchai.errors import StoreError
 from batchai.limits import Budget, Gate, Past
 from batchai.operations.changes import Approach, scan_is_done, scan_of
@@ -38,9 +38,16 @@ _SIGNALS = {signal.SIGINT: Reason.INTERRUPTED, signal.SIGTERM: Reason.TERMINATED
 
 
 class Launch:
-    """Works on a run of an opened job, once."""
+    """Works on a run of an opened job, once. on_text: see Worker."""
 
-    def __init__(self, opened: Opened, run: Run, progress: Progress) -> None:
+    def __init__(
+        self,
+        opened: Opened,
+        run: Run,
+        progress: Progress,
+        *,
+        on_text: Callable[[str, str], None] | None = None,
+    ) -> None:
         job, step, store, clock = opened.job, opened.step, opened.store, opened.clock
         self._opened = opened
         self._progress = progress
@@ -61,8 +68,8 @@ class Launch:
             clock=clock,
             outage=outage,
             hold=gate.hold,
-            run_id=run.id,
-            launch_id=self._id,
+            origin=Origin(run.id, self._id),
+            on_text=on_text,
         )
         self._runner = Runner(
             step,

@@ -1,6 +1,7 @@
 """`batchai try`: send a few items for real and look at them; the results count."""
 
 import asyncio
+from collections.abc import Callable
 from dataclasses import dataclass
 from decimal import Decimal
 
@@ -57,14 +58,18 @@ async def try_items(
     *,
     count: int = 3,
     key: str | None = None,
+    on_text: Callable[[str, str], None] | None = None,
     console: Console | None = None,
     clock: Clock | None = None,
 ) -> Trial:
     """Send the first `count` items, or the one of this key; those that are done are only shown.
 
-    Raises SpecError for an unknown key, and what `run_job` raises.
+    on_text: is told an item's key and each piece of its answer as it is written, one item after
+    the other. Raises SpecError for an unknown key, and what `run_job` raises.
     """
     refuse_mistakes(job)
+    if on_text is not None:
+        job = job.model_copy(update={"limits": job.limits.model_copy(update={"concurrency": 1})})
     async with opened(job, console=console or Silence(), clock=clock) as found:
         refuse_mistakes(job, found.source)
         hold = found.step.policies.on_unknown == "hold"
@@ -76,7 +81,7 @@ async def try_items(
             )
         progress = Progress()
         await _take_in(found, picked, mark, progress)
-        return await _send(found, picked, progress)
+        return await _send(found, picked, progress, on_text)
 
 
 def _pick(found: Opened, count: int, key: str | None) -> tuple[list[Finding], str | None]:
@@ -129,13 +134,18 @@ async def _take_in(
         await found.store.ledger.set_meta(SCAN_MARK, mark)
 
 
-async def _send(found: Opened, picked: list[Finding], progress: Progress) -> Trial:
+async def _send(
+    found: Opened,
+    picked: list[Finding],
+    progress: Progress,
+    on_text: Callable[[str, str], None] | None,
+) -> Trial:
     reader, step = found.store.reader, found.step.name
     stored = reader.stored(step, [finding.item.key for finding in picked])
     sent = {finding.item.key for finding in picked if finding.change in SENT}
     before = {key: _cost(reader, key, step) for key in stored}
     progress.to_send = len(sent)
-    launch = Launch(found, _run_for(found), progress)
+    launch = Launch(found, _run_for(found), progress, on_text=on_text)
     end = await launch.work_on(frozenset(stored[key].item_id for key in sent))
     code = launch.end(end)
     tried = []

@@ -4,8 +4,10 @@ from batchai.providers.base import Provider
 from batchai.providers.bodies import worst_input_tokens
 from batchai.providers.parameters import parameter_mistakes, turn_mistakes
 from batchai.providers.registry import check_provider, key_variables, open_provider
+from batchai.providers.streaming import Deadlines
 
 __all__ = [
+    "Deadlines",
     "Provider",
     "check_provider",
     "key_variables",

@@ -1,12 +1,13 @@
 """Anthropic's Messages API: `POST /v1/messages`."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from batchai.domain import ModelSettings, Outcome, Reply, Request, Usage
 from batchai.providers.bodies import Bodies
-from batchai.providers.calls import Line, call, consistent, count, malformed
+from batchai.providers.calls import Line, call, consistent, count, malformed, stream
 from batchai.providers.clients import open_http, request_options
+from batchai.providers.streaming import Deadlines
 from batchai.schemas import normalise
 from batchai.spec.models import Model
 
@@ -47,6 +48,7 @@ class AnthropicMessages:
             status_error=anthropic.APIStatusError,
             connection_error=anthropic.APIConnectionError,
             read=read_message,
+            fold=MessageFold,
             key=key,
             # without the timeout the header x-stainless-timeout is NOT_GIVEN
             options=request_options(timeout),
@@ -58,12 +60,20 @@ class AnthropicMessages:
         own: dict[str, Any] = {"max_tokens": request.max_tokens}
         if request.system:
             own["system"] = request.system
+        if request.is_streamed:
+            own["stream"] = True
         own["messages"] = [{"role": m.role, "content": m.content} for m in request.messages]
         return self._bodies.encode(request.settings, own)
 
     async def send(self, body: bytes, *, deadline_seconds: float) -> Reply:
         """Exactly one HTTP request; every failure is a Reply with its Outcome."""
         return await call(self._line, body, deadline_seconds=deadline_seconds)
+
+    async def stream(
+        self, body: bytes, *, deadlines: Deadlines, on_text: Callable[[str], None]
+    ) -> Reply:
+        """Exactly one HTTP request, of a request that `is_streamed`; text as it is written."""
+        return await stream(self._line, body, deadlines=deadlines, on_text=on_text)
 
     def counted_input_tokens(self, usage: Usage) -> int:
         """Cache reads are free of the input token limit; cache writes count."""
@@ -72,6 +82,46 @@ class AnthropicMessages:
     async def close(self) -> None:
         """Close connections; a second call does nothing."""
         await self._line.client.close()
+
+
+class MessageFold:
+    """Events of a streamed message → the message. Source: Anthropic's reference, "Streaming"."""
+
+    def __init__(self) -> None:
+        self._message: dict[str, Any] = {}
+        self._blocks: dict[Any, dict[str, Any]] = {}
+        self._is_whole = False
+
+    def take(self, event: dict[str, Any]) -> str | None:
+        """Take an event in; its text, None if it is no content."""
+        match event.get("type"):
+            case "message_start":
+                self._message = dict(_mapping(event.get("message")))
+            case "content_block_start":
+                self._blocks[event.get("index")] = dict(_mapping(event.get("content_block")))
+            case "content_block_delta":
+                return self._grow(event.get("index"), _mapping(event.get("delta")))
+            case "message_delta":
+                self._message |= _mapping(event.get("delta"))
+                usage = _mapping(self._message.get("usage"))
+                self._message["usage"] = {**usage, **_mapping(event.get("usage"))}
+            case "message_stop":
+                self._is_whole = True
+        return None
+
+    def answer(self) -> dict[str, Any] | None:
+        """The message; None until its end has come."""
+        if not self._is_whole:
+            return None
+        return {**self._message, "content": list(self._blocks.values())}
+
+    def _grow(self, index: Any, delta: Mapping[str, Any]) -> str:
+        text = delta.get("text")
+        if not isinstance(text, str):
+            return ""  # thinking: content, and billed, but no text of the answer
+        block = self._blocks.setdefault(index, {"type": "text"})
+        block["text"] = str(block.get("text", "")) + text
+        return text
 
 
 def read_message(answer: dict[str, Any]) -> Reply:

@@ -1,8 +1,10 @@
 """What the engine asks of a provider. Provider JSON and SDK types never leave this room."""
 
+from collections.abc import Callable
 from typing import Protocol
 
 from batchai.domain import Reply, Request, Usage
+from batchai.providers.streaming import Deadlines
 
 
 class Provider(Protocol):
@@ -14,6 +16,15 @@ class Provider(Protocol):
 
     async def send(self, body: bytes, *, deadline_seconds: float) -> Reply:
         """Exactly one HTTP request; every failure is a Reply. Only CancelledError passes."""
+        ...
+
+    async def stream(
+        self, body: bytes, *, deadlines: Deadlines, on_text: Callable[[str], None]
+    ) -> Reply:
+        """The same for a request that `is_streamed`: `on_text` gets what is written, as it comes.
+
+        One that is cut off is a Reply with the text until then.
+        """
         ...
 
     def counted_input_tokens(self, usage: Usage) -> int:

@@ -12,7 +12,8 @@ import orjson
 from batchai.clock import Clock
 from batchai.domain import Outcome, Reply, Usage
 from batchai.providers import failures
-from batchai.providers.transport import NotSentError, content_of
+from batchai.providers.streaming import Deadlines, Fold, Listener
+from batchai.providers.transport import NotSentError, content_of, listener
 from batchai.providers.wording import one_line, without_echo
 from batchai.schemas import safe_text
 
@@ -37,7 +38,8 @@ class Line:
 
     status_error, connection_error: the SDK's exceptions with and without an HTTP response.
     url: complete, since an SDK parses and joins one that is relative for each request.
-    read: a decoded 200 → outcome, text, usage, model and detail. key: only to redact it.
+    read: a decoded 200 → outcome, text, usage, model and detail. fold: begins to put the events of
+    a streamed one together. key: only to redact it.
     """
 
     client: SdkClient
@@ -45,6 +47,7 @@ class Line:
     status_error: type[Exception]
     connection_error: type[Exception]
     read: Callable[[dict[str, Any]], Reply]
+    fold: Callable[[], Fold]
     key: str | None
     options: Mapping[str, Any]
 
@@ -53,20 +56,61 @@ async def call(line: Line, body: bytes, *, deadline_seconds: float) -> Reply:
     """Exactly one HTTP request; every failure is a Reply. Only CancelledError passes."""
     try:
         async with asyncio.timeout(deadline_seconds):
-            response = await line.client.post(
-                line.url, cast_to=httpx2.Response, content=body, options=line.options
-            )
+            response = await _post(line, body)
     except TimeoutError:
-        return Reply(
-            Outcome.TIMED_OUT,
-            may_be_billed=True,
-            detail=f"no complete answer within {deadline_seconds:g} s",
+        return _timed_out(f"no complete answer within {deadline_seconds:g} s")
+    if isinstance(response, Reply):
+        return response
+    return _answered(line, body, response)
+
+
+async def stream(
+    line: Line, body: bytes, *, deadlines: Deadlines, on_text: Callable[[str], None]
+) -> Reply:
+    """The same, its answer read as it is written; one that breaks off keeps its text."""
+    now = asyncio.get_running_loop().time
+    idle = asyncio.timeout(deadlines.first_seconds)
+    ear = Listener(
+        line.fold(),
+        on_text=on_text,
+        on_progress=lambda: idle.reschedule(now() + deadlines.idle_seconds),
+    )
+    token = listener.set(ear.take)
+    try:
+        async with asyncio.timeout(deadlines.total_seconds) as total, idle:
+            response = await _post(line, body)
+    except TimeoutError:
+        reply = _timed_out(_silence(deadlines, ear, is_over=total.expired()))
+        return replace(reply, text=safe_text(ear.text))
+    finally:
+        listener.reset(token)
+    if isinstance(response, Reply):
+        return replace(response, text=safe_text(ear.text))
+    return _streamed(line, body, response, ear)
+
+
+async def _post(line: Line, body: bytes) -> httpx2.Response | Reply:
+    """The response, or what came instead of a 200."""
+    try:
+        return await line.client.post(
+            line.url, cast_to=httpx2.Response, content=body, options=line.options
         )
     except line.status_error as error:
         return _refused(line, body, response_of(error))
     except line.connection_error as error:
         return _lost(line, error)
-    return _answered(line, body, response)
+
+
+def _timed_out(detail: str) -> Reply:
+    return Reply(Outcome.TIMED_OUT, may_be_billed=True, detail=detail)
+
+
+def _silence(deadlines: Deadlines, ear: Listener, *, is_over: bool) -> str:
+    if is_over:
+        return f"the answer did not end within {deadlines.total_seconds:g} s"
+    if not ear.text:
+        return f"no answer began within {deadlines.first_seconds:g} s"
+    return f"nothing came for {deadlines.idle_seconds:g} s, after {len(ear.text):,} characters"
 
 
 def response_of(error: Exception) -> httpx2.Response:
@@ -81,7 +125,30 @@ def malformed(detail: str) -> Reply:
 
 
 def _answered(line: Line, body: bytes, response: httpx2.Response) -> Reply:
-    reply = _read(line, body, response)
+    return _with_facts(line, _read(line, body, response), response)
+
+
+def _streamed(line: Line, body: bytes, response: httpx2.Response, ear: Listener) -> Reply:
+    if "text/event-stream" not in response.headers.get("content-type", ""):
+        return _answered(line, body, response)  # a server that does not stream answers whole
+    if ear.error is not None:
+        reply = _failed_within(ear.error, body)
+    elif ear.answer is not None:
+        reply = line.read(ear.answer)
+    else:
+        detail = f"the answer broke off after {len(ear.text):,} characters"
+        reply = Reply(Outcome.CONNECTION_LOST, detail=detail)
+    return _with_facts(line, replace(reply, text=reply.text or ear.text), response)
+
+
+def _failed_within(error: failures.ApiError, body: bytes) -> Reply:
+    """An error amid a 200: what was written until then may have been billed."""
+    outcome = failures.classify(failures.status_of(error), error)
+    words = (" ".join(sorted(error.codes)), without_echo(error.message, body))
+    return Reply(outcome, detail=": ".join(filter(None, ("an error in the stream", *words))))
+
+
+def _with_facts(line: Line, reply: Reply, response: httpx2.Response) -> Reply:
     return replace(
         reply,
         text=safe_text(reply.text),

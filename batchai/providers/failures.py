@@ -47,6 +47,16 @@ _BY_STATUS = {
     503: Outcome.OVERLOADED,
     529: Outcome.OVERLOADED,
 }
+_BY_KIND = {  # both providers' `type` and `code` of errors
+    "invalid_request_error": 400,
+    "authentication_error": 401,
+    "permission_error": 403,
+    "not_found_error": 404,
+    "rate_limit_error": 429,
+    "rate_limit_exceeded": 429,
+    "timeout_error": 504,
+    "overloaded_error": 529,
+}
 _HTML_TITLE = re.compile(rb"<title[^>]*>\s*([^<]{1,120})", re.I)
 
 
@@ -89,6 +99,11 @@ def error_of(body: Any) -> ApiError | None:
             _text(body.get("type")), _text(body.get("code")), _text(body.get("message"))
         )
     return _validation_error(body)
+
+
+def status_of(error: ApiError) -> int:
+    """The HTTP status that an error within a stream would have come with."""
+    return next((_BY_KIND[code] for code in error.codes if code in _BY_KIND), 500)
 
 
 def classify(status: int, error: ApiError) -> Outcome:

@@ -8,6 +8,7 @@ through Ctrl-C and SIGTERM, and does not outlive its parent however that ends.
 
 import asyncio
 import importlib.util
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 from batchai.domain import Outcome, Reply, Request, Usage
@@ -16,6 +17,7 @@ from batchai.providers.local_process import ModelServer, start_server
 from batchai.providers.local_server import LOOPBACK
 from batchai.providers.local_weights import SMOLLM2_135M, fetched_weights, user_cache
 from batchai.providers.openai_chat import OpenAIChat
+from batchai.providers.streaming import Deadlines
 from batchai.spec.models import Model
 
 MAX_SLOTS = 4  # more would only share the same cores
@@ -71,11 +73,20 @@ class LocalProvider:
 
         A server that does not start, or has ended, is UNKNOWN_MODEL: it will serve no item.
         """
+        return await self._ask(lambda line: line.send(body, deadline_seconds=deadline_seconds))
+
+    async def stream(
+        self, body: bytes, *, deadlines: Deadlines, on_text: Callable[[str], None]
+    ) -> Reply:
+        """The same for a request that `is_streamed`; text as it is written."""
+        return await self._ask(lambda line: line.stream(body, deadlines=deadlines, on_text=on_text))
+
+    async def _ask(self, ask: Callable[[OpenAIChat], Awaitable[Reply]]) -> Reply:
         try:
             server, line = await self._started()
         except ProviderError as error:
             return Reply(Outcome.UNKNOWN_MODEL, detail=str(error))
-        reply = await line.send(body, deadline_seconds=deadline_seconds)
+        reply = await ask(line)
         if reply.outcome is Outcome.CONNECTION_LOST and (end := await server.ended()):
             return Reply(Outcome.UNKNOWN_MODEL, detail=end)
         return reply

@@ -1,14 +1,15 @@
 """OpenAI's Chat Completions API, `POST /chat/completions`, and every server that speaks it."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 from urllib.parse import urlsplit
 
 from batchai.domain import ModelSettings, Outcome, Reply, Request, Usage
 from batchai.providers.bodies import Bodies
-from batchai.providers.calls import Line, call, consistent, count, malformed
+from batchai.providers.calls import Line, call, consistent, count, malformed, stream
 from batchai.providers.clients import open_http, request_options
+from batchai.providers.streaming import Deadlines
 from batchai.schemas import normalise
 
 OFFICIAL_URL = "https://api.openai.com/v1"
@@ -52,6 +53,7 @@ class OpenAIChat:
             status_error=openai.APIStatusError,
             connection_error=openai.APIConnectionError,
             read=read_completion,
+            fold=CompletionFold,
             key=key,
             options=request_options(timeout, headers=None if key else keyless),
         )
@@ -63,11 +65,20 @@ class OpenAIChat:
         if request.system:
             turns.insert(0, {"role": "system", "content": request.system})
         limit = limit_name(request.settings.model, official=self._official)
-        return self._bodies.encode(request.settings, {limit: request.max_tokens, "messages": turns})
+        own: dict[str, Any] = {limit: request.max_tokens, "messages": turns}
+        if request.is_streamed:
+            own |= {"stream": True, "stream_options": {"include_usage": True}}
+        return self._bodies.encode(request.settings, own)
 
     async def send(self, body: bytes, *, deadline_seconds: float) -> Reply:
         """Exactly one HTTP request; every failure is a Reply with its Outcome."""
         return await call(self._line, body, deadline_seconds=deadline_seconds)
+
+    async def stream(
+        self, body: bytes, *, deadlines: Deadlines, on_text: Callable[[str], None]
+    ) -> Reply:
+        """Exactly one HTTP request, of a request that `is_streamed`; text as it is written."""
+        return await stream(self._line, body, deadlines=deadlines, on_text=on_text)
 
     def counted_input_tokens(self, usage: Usage) -> int:
         """All input counts against OpenAI's token limit, cached or not."""
@@ -76,6 +87,37 @@ class OpenAIChat:
     async def close(self) -> None:
         """Close connections; a second call does nothing."""
         await self._line.client.close()
+
+
+class CompletionFold:
+    """Chunks of a streamed completion → the completion; usage comes in one after the end."""
+
+    def __init__(self) -> None:
+        self._facts: dict[str, Any] = {}
+        self._texts: dict[str, list[str]] = {"content": [], "refusal": []}
+        self._stop: Any = None
+
+    def take(self, event: dict[str, Any]) -> str | None:
+        """Take a chunk in; its text, None if it is no content."""
+        self._facts |= {
+            name: event[name] for name in ("model", "usage") if event.get(name) is not None
+        }
+        choices = event.get("choices")
+        choice = _mapping(choices[0]) if isinstance(choices, list) and choices else {}
+        self._stop = choice.get("finish_reason") or self._stop
+        delta = _mapping(choice.get("delta"))
+        for name, texts in self._texts.items():
+            if isinstance(text := delta.get(name), str):
+                texts.append(text)
+        written = any(isinstance(value, str) and value for value in delta.values())
+        return _content(delta.get("content")) if written else None
+
+    def answer(self) -> dict[str, Any] | None:
+        """The completion; None until a chunk has told why it ended."""
+        if self._stop is None:
+            return None
+        message = {name: "".join(texts) for name, texts in self._texts.items()}
+        return {**self._facts, "choices": [{"message": message, "finish_reason": self._stop}]}
 
 
 def is_official(base_url: str) -> bool:

@@ -12,8 +12,6 @@ from batchai.providers.addresses import checked_base_url
 from batchai.providers.registry import KEYLESS, check_provider, is_foreign
 from batchai.spec.models import Model, Prompt
 
-MAX_UNSTREAMED_TOKENS = 21_333  # Anthropic: beyond it an answer may take more than ten minutes
-
 # Claude models up to here still take temperature and top_p (under an older API version) …
 _CLAUDE_SAMPLING = re.compile(r"claude-(3|(opus|sonnet|haiku)-4(-[0-6])?(-\d{8})?$)")
 # … and these know nothing of effort.
@@ -38,7 +36,7 @@ _OWN_FIELDS = {
     "response_format": "schema",
 }
 _UNSUPPORTED_FIELDS = {
-    "stream": "streaming is not available",
+    "stream": "a long answer is streamed by itself, and `batchai try --stream` shows one",
     "n": "one item has one answer",
     "tools": "tools are not available",
     "best_of": "one item has one answer",
@@ -123,11 +121,6 @@ def _anthropic(model: Model) -> Iterator[str]:
             yield f"model.effort: {model.id} does not take it; remove it"
     if model.metadata and model.metadata.keys() != {"user_id"}:
         yield "model.metadata: Anthropic takes user_id only; remove the other names"
-    if model.max_tokens is not None and model.max_tokens > MAX_UNSTREAMED_TOKENS:
-        yield (
-            f"model.max_tokens: {model.max_tokens:,} needs streaming, which is not available; "
-            f"at most {MAX_UNSTREAMED_TOKENS:,}"
-        )
     if any(not sequence.strip() for sequence in model.stop if sequence):
         yield "model.stop: Anthropic refuses stop sequences of white space only; remove them"
 

@@ -7,6 +7,8 @@ TCP keepalive on, tells "never sent" from "answer lost", and never lets plain HT
 
 import socket
 import urllib.request
+from collections.abc import Callable
+from contextvars import ContextVar
 from urllib.parse import urlsplit
 
 import aiohttp
@@ -22,6 +24,9 @@ _READ_HEADERS = frozenset(
     b"request-id x-request-id".split()
 )
 MAX_ANSWER_BYTES = 64 * 1024 * 1024
+# Who wants the answer's bytes as they arrive. The SDKs hand nothing through to the transport, but
+# they call it in the task that made the request.
+listener: ContextVar[Callable[[bytes], None] | None] = ContextVar("listener", default=None)
 _CONTENT = "batchai.content"  # among a response's extensions
 
 
@@ -47,19 +52,22 @@ class KeepaliveTransport(httpx2.AsyncBaseTransport):
 
     async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:
         """Raises NotSentError or AnswerLostError; their messages name no header and no content."""
+        listen = listener.get()
         session = self._session = self._session or _new_session(self._uses_tls)
         try:
             async with session.request(
                 request.method,
                 str(request.url),
                 headers=[
-                    (n.decode("latin-1"), v.decode("latin-1")) for n, v in request.headers.raw
+                    (n.decode("latin-1"), v.decode("latin-1"))
+                    for n, v in request.headers.raw
+                    if listen is None or n.lower() != b"accept-encoding"  # read as it comes
                 ],
                 data=request.read(),
                 allow_redirects=False,
                 proxy=self._proxy,
             ) as response:
-                content = await _read(response)
+                content = await _read(response, listen)
         except _NEVER_SENT as error:
             raise NotSentError(_reason(error), request=request) from error
         except (aiohttp.ClientError, OSError) as error:
@@ -151,7 +159,7 @@ def _is_kept(name: bytes) -> bool:
     return name in _READ_HEADERS or b"ratelimit" in name
 
 
-async def _read(response: aiohttp.ClientResponse) -> bytes:
+async def _read(response: aiohttp.ClientResponse, listen: Callable[[bytes], None] | None) -> bytes:
     chunks, size = [], 0
     async for chunk in response.content.iter_any():
         size += len(chunk)
@@ -160,6 +168,8 @@ async def _read(response: aiohttp.ClientResponse) -> bytes:
                 f"the answer is larger than {MAX_ANSWER_BYTES:,} bytes"
             )
         chunks.append(chunk)
+        if listen is not None and response.status == 200:
+            listen(chunk)
     return b"".join(chunks)
 
 

@@ -18,6 +18,7 @@ from batchai.operations.console import Silence, StopButton
 from batchai.operations.launch import Launch, begin_or_continue
 from batchai.operations.opening import Opened, prepare_step
 from batchai.pricing import price_for
+from batchai.providers import Deadlines
 from batchai.sources import open_items
 from batchai.spec import load_job
 from batchai.spec.models import Job
@@ -67,6 +68,14 @@ class Script:
             return self.answer(prompt, before)
         finally:
             self.open -= 1
+
+    async def stream(
+        self, body: bytes, *, deadlines: Deadlines, on_text: Callable[[str], None]
+    ) -> Reply:
+        assert deadlines.idle_seconds > 0
+        reply = await self.send(body, deadline_seconds=deadlines.total_seconds)
+        on_text(reply.text)
+        return reply
 
     def counted_input_tokens(self, usage: Usage) -> int:
         return usage.input

@@ -14,7 +14,7 @@ import pytest
 from batchai.domain import Message, Outcome, Reply, State, Usage
 from batchai.engine.outage import Outage
 from batchai.engine.runner import Reason
-from batchai.engine.worker import Work, Worker
+from batchai.engine.worker import Origin, Work, Worker
 from batchai.limits import Gate
 from batchai.prompts import Rendered
 from batchai.spec.models import Limits
@@ -204,8 +204,7 @@ async def test_what_the_provider_says_about_waiting_holds_before_the_commit(
             clock=clock,
             outage=Outage(patience_seconds=3600, clock=clock),
             hold=lambda seconds: holds.append((seconds, it.reader.open_attempts()[0])),
-            run_id=run.id,
-            launch_id=1,
+            origin=Origin(run.id, 1),
         )
         it.script.latency_seconds = 0
         work = Work(1, "k1", Rendered(None, (Message("user", "x"),)), b"", number=1)
