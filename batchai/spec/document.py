@@ -178,6 +178,8 @@ class _Builder:
         if problem == _PARSER_TOO_DEEP:
             return SpecError(f"{place}: {_TOO_DEEP}")
         remedy = " (put quotes around a text that holds `: `, `#` or `{{`, and indent with spaces)"
+        if problem.startswith("block sequence entries"):
+            remedy = ' (put quotes around a dash: `path: "-"`)'
         return SpecError(f"{place}: is not YAML: {problem}{remedy}")
 
     def _node(

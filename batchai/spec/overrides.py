@@ -39,9 +39,7 @@ def with_overrides(root: Table, overrides: Overrides, base: Path) -> Table:
     for setting in overrides.settings:
         path, value = _pair("--set", setting, "limits.concurrency=8")
         place = Place(f"--set {path}", base)
-        root = _placed(
-            root, tuple(path.split(".")), parse_document(value, place=place, has_lines=False), JOB
-        )
+        root = _placed(root, tuple(path.split(".")), _value(value, place), JOB)
     for variable in overrides.variables:
         root = _with_variable(root, variable, base)
     if overrides.model is not None:
@@ -115,6 +113,13 @@ def _with_variable(root: Table, variable: str, base: Path) -> Table:
     if before is not None and not _is_text(before):
         node = parse_document(text, place=place, has_lines=False)
     return _placed(root, ("vars", name), node, JOB)
+
+
+def _value(text: str, place: Place) -> Node:
+    """YAML; but a dash alone is standard input, not a list of nothing."""
+    if text.strip() == "-":
+        return Scalar(place, "-", is_plain=True)
+    return parse_document(text, place=place, has_lines=False)
 
 
 def _is_text(node: Node) -> bool:

@@ -49,6 +49,10 @@ def test_a_setting_takes_lists_and_maps() -> None:
     assert job.steps[0].prompt.user == "Hi = ho"
 
 
+def test_a_dash_is_standard_input_and_no_list() -> None:
+    assert with_settings("input.path=-").input.path == "-"
+
+
 def test_later_settings_win() -> None:
     assert with_settings("attempts=1", "attempts=2").attempts == 2
 

@@ -38,6 +38,7 @@ def mistake_of(text: str) -> str:
         ("a: 'b\n", "is not YAML"),
         ("a: \0b\n", "is not YAML: control characters"),
         ("- a\n- b\n", "a.yaml: must be a map of fields such as `model: …`, not a list"),
+        ("path: -", 'put quotes around a dash: `path: "-"`'),
         ("", "a.yaml: must be a map of fields such as `model: …`, not nothing"),
         ("vars: " + "[" * 60 + "]" * 60, "a.yaml:1: is nested deeper than 50 levels"),
         ("[" * 100_000, "is nested deeper than 50 levels"),
