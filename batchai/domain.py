@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from decimal import Decimal
 from enum import StrEnum
+from pathlib import Path
 from typing import Any
 
 NO_COST = Decimal(0)
@@ -67,11 +68,28 @@ class Item:
 
 
 @dataclass(frozen=True, slots=True)
+class Attachment:
+    """An image or PDF that goes with a turn; read again when it is sent.
+
+    digest: SHA-256 of its content. width, height: pixels of an image. pages: of a PDF.
+    """
+
+    path: Path
+    media_type: str
+    size_bytes: int
+    digest: bytes
+    width: int = 0
+    height: int = 0
+    pages: int = 0
+
+
+@dataclass(frozen=True, slots=True)
 class Message:
     """One turn; role is `user` or `assistant`."""
 
     role: str
     content: str
+    attachments: tuple[Attachment, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,13 +2,15 @@
 
 import hashlib
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import orjson
 
-from batchai.domain import Message
+from batchai.documents import Attacher
+from batchai.domain import Attachment, Message
+from batchai.errors import SourceError, TemplateError
 from batchai.spec.models import Prompt
 from batchai.templates import compile_template, variables_used
 
@@ -37,11 +39,18 @@ class Prompts:
     """The templates of one step, compiled once.
 
     identity: whatever else makes the request what it is (model, parameters, schema); it goes into
-    every fingerprint. place: of the prompt in the job file, for messages.
+    every fingerprint. place: of the prompt in the job file, for messages. attacher: opens what
+    it attaches.
     """
 
     def __init__(
-        self, prompt: Prompt, *, variables: Mapping[str, Any], identity: Any, place: str
+        self,
+        prompt: Prompt,
+        *,
+        variables: Mapping[str, Any],
+        identity: Any,
+        place: str,
+        attacher: Attacher | None = None,
     ) -> None:
         self._variables = dict(variables)
         self._system = _compile(prompt.system, f"{place}.system")
@@ -53,15 +62,23 @@ class Prompts:
         user = _compile(prompt.user, f"{place}.user")
         if user is not None:
             self._turns.append(("user", user))
+        self._attacher = attacher
+        self._attachments = [
+            compile_template(source, place=f"{place}.attachments[{number}]")
+            for number, source in enumerate(prompt.attachments)
+        ]
+        self._place = place
         self._prefix = hashlib.sha256(_canonical(identity))
         whole = repr((_RENDERING, identity, prompt, self._variables))
         self._mark = hashlib.sha256(whole.encode("utf-8", "surrogatepass")).digest()[:_MARK_BYTES]
 
     def render(self, fields: Mapping[str, Any]) -> Rendered:
-        """The request's text for one item; raises TemplateError."""
+        """The request's text and files for one item; raises TemplateError."""
         variables = {"item": fields, "vars": self._variables, "steps": {}}
         system = None if self._system is None else self._system(variables)
         turns = tuple(Message(role, render(variables)) for role, render in self._turns)
+        if self._attachments:
+            turns = (*turns[:-1], self._with_files(turns[-1], variables))
         return Rendered(system, turns)
 
     def fingerprint(self, rendered: Rendered) -> bytes:
@@ -70,14 +87,39 @@ class Prompts:
         Compare with `is_same_request`: other prompts may make the same request.
         """
         pieces = [_piece("system", rendered.system or "")]
-        pieces += [_piece(message.role, message.content) for message in rendered.messages]
+        for message in rendered.messages:
+            pieces.append(_piece(message.role, message.content))
+            pieces += [b"\0file" + file.digest for file in message.attachments]
         digest = self._prefix.copy()
         digest.update(b"".join(pieces))
         return digest.digest()[:FINGERPRINT_BYTES] + self._mark
 
     def have_made(self, fingerprint: bytes | None) -> bool:
-        """Whether it is from just these prompts, so that an equal row makes an equal request."""
-        return fingerprint is not None and fingerprint[FINGERPRINT_BYTES:] == self._mark
+        """Whether it is from just these prompts, so that an equal row makes an equal request.
+
+        Never with attachments: a file may have changed under the same path.
+        """
+        if fingerprint is None or self._attachments:
+            return False
+        return fingerprint[FINGERPRINT_BYTES:] == self._mark
+
+    def _with_files(self, turn: Message, variables: Mapping[str, Any]) -> Message:
+        """The user's turn with what is attached: files beside it, documents' text before it."""
+        assert self._attacher is not None
+        texts: list[str] = []
+        files: list[Attachment] = []
+        try:
+            for name in _names(render(variables) for render in self._attachments):
+                attached = self._attacher.attach(name)
+                if isinstance(attached, str):
+                    texts.append(attached)
+                else:
+                    files.append(attached)
+        except SourceError as error:
+            raise TemplateError(f"{self._place}.attachments: {error}") from error
+        if problem := self._attacher.problem(tuple(files)):
+            raise TemplateError(f"{self._place}.attachments: {problem}")
+        return Message(turn.role, "\n\n".join((*texts, turn.content)), tuple(files))
 
 
 def is_same_request(one: bytes | None, other: bytes | None) -> bool:
@@ -85,6 +127,12 @@ def is_same_request(one: bytes | None, other: bytes | None) -> bool:
     if one is None or other is None:
         return one is other
     return one[:FINGERPRINT_BYTES] == other[:FINGERPRINT_BYTES]
+
+
+def _names(texts: Iterable[str]) -> Iterator[str]:
+    """One path a line; empty ones, as of a column without a value, are none."""
+    for text in texts:
+        yield from filter(None, map(str.strip, text.splitlines()))
 
 
 def _canonical(identity: Any) -> bytes:
@@ -101,7 +149,8 @@ def _piece(role: str, content: str) -> bytes:
 
 def fields_used(prompt: Prompt) -> set[str]:
     """The item's fields that a prompt names, as far as its templates name them plainly."""
-    texts = [prompt.system, prompt.user, *(turn.content for turn in prompt.messages)]
+    texts = [prompt.system, prompt.user, *prompt.attachments]
+    texts += [turn.content for turn in prompt.messages]
     used: set[str] = set()
     for source in texts:
         if source is not None:

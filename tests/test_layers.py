@@ -12,7 +12,7 @@ PACKAGE = Path(batchai.__file__).parent
 LAYERS: tuple[frozenset[str], ...] = (
     frozenset({"errors"}),
     frozenset({"domain", "clock", "secrets"}),
-    frozenset({"templates"}),  # the job file's templates are compiled when it is read
+    frozenset({"templates", "documents"}),  # the job file's templates are compiled when it is read
     frozenset({"spec"}),
     frozenset({"sources", "prompts", "schemas", "limits", "pricing"}),
     frozenset({"providers", "store"}),

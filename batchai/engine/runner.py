@@ -245,7 +245,12 @@ class Runner:
     async def _prepare(self, work: Work) -> Prepared | None:
         """The next request; a defect of ours is this item's failure, not the pool's."""
         try:
+            if any(message.attachments for message in work.rendered.messages):
+                return await asyncio.to_thread(self._worker.prepare, work)
             return self._worker.prepare(work)
+        except SourceError as error:  # of a file that is attached
+            await self._fail_unsent(work, Outcome.UNRENDERABLE, str(error))
+            return None
         except Exception as error:
             log.exception("a request could not be made", extra={"item": work.key})
             detail = f"batchai itself failed ({type(error).__name__}); please report it"

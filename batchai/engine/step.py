@@ -1,15 +1,25 @@
 """One step of a job, made ready for a launch: templates, provider, schema, prices, policies."""
 
+import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 
 from batchai.clock import Clock
-from batchai.domain import ModelSettings, Request, Usage
+from batchai.domain import Attachment, ModelSettings, Request, Usage
 from batchai.engine.policy import Retries, Shape
-from batchai.limits import Ask, Calibration, estimate_tokens
+from batchai.limits import BYTES_PER_TOKEN, Ask, Calibration
 from batchai.pricing import Rates
 from batchai.prompts import Prompts, Rendered
-from batchai.providers import Deadlines, Provider, worst_input_tokens
+from batchai.providers import (
+    Deadlines,
+    Provider,
+    encoded_bytes,
+    estimated_tokens,
+    files_of,
+    worst_input_tokens,
+    worst_tokens,
+)
 from batchai.schemas import AnswerSchema
 from batchai.spec.models import Policies, Retain
 
@@ -50,22 +60,25 @@ class PreparedStep:
             is_streamed=is_watched or _needed_seconds(shape.max_tokens) > _LONGEST_DEADLINE_SECONDS,
         )
 
-    def ask(self, body: bytes, shape: Shape, clock: Clock) -> tuple[Ask, int]:
+    def ask(self, request: Request, body: bytes, clock: Clock) -> tuple[Ask, int]:
         """What the gate is asked for, and the plain token estimate that calibration learns from."""
-        estimate = estimate_tokens(body.decode())
+        files = files_of(request)
+        text_bytes = len(body) - encoded_bytes(files)
+        estimate = math.ceil(text_bytes / BYTES_PER_TOKEN) + estimated_tokens(files)
         ask = Ask(
             input_tokens=self.calibration.reserve(estimate),
-            output_tokens=shape.max_tokens,
-            worst_cost=self.worst_cost(len(body), shape.max_tokens, clock),
+            output_tokens=request.max_tokens,
+            worst_cost=self.worst_cost(text_bytes, request.max_tokens, clock, files),
         )
         return ask, estimate
 
-    def worst_cost(self, size_bytes: int, max_tokens: int, clock: Clock) -> Decimal:
+    def worst_cost(
+        self, text_bytes: int, max_tokens: int, clock: Clock, files: Sequence[Attachment] = ()
+    ) -> Decimal:
         """The most that one request can cost, in USD: every byte a token, every token written."""
+        bound = worst_input_tokens(text_bytes) + worst_tokens(self.settings.model, files)
         return self.rates.worst_cost(
-            input_tokens_bound=worst_input_tokens(size_bytes),
-            max_tokens=max_tokens,
-            at=clock.utcnow(),
+            input_tokens_bound=bound, max_tokens=max_tokens, at=clock.utcnow()
         )
 
     def cost(self, usage: Usage, clock: Clock) -> Decimal:

@@ -96,7 +96,7 @@ class Worker:
         shape = self._shape(work)
         request = step.request(work.rendered, shape, is_watched=self._on_text is not None)
         body = step.provider.encode(request)
-        ask, estimate = step.ask(body, shape, self._clock)
+        ask, estimate = step.ask(request, body, self._clock)
         return Prepared(request, body, ask, estimate)
 
     async def attempt(self, work: Work, prepared: Prepared, permit: Permit) -> Ended:

@@ -1,8 +1,17 @@
 """The gate: rate limits, concurrency and budget behind one `Gate.acquire`."""
 
 from batchai.limits.budget import Budget
-from batchai.limits.estimate import Calibration, estimate_tokens
+from batchai.limits.estimate import BYTES_PER_TOKEN, Calibration, estimate_tokens
 from batchai.limits.gate import Gate
 from batchai.limits.permit import Ask, Past, Permit
 
-__all__ = ["Ask", "Budget", "Calibration", "Gate", "Past", "Permit", "estimate_tokens"]
+__all__ = [
+    "BYTES_PER_TOKEN",
+    "Ask",
+    "Budget",
+    "Calibration",
+    "Gate",
+    "Past",
+    "Permit",
+    "estimate_tokens",
+]

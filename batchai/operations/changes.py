@@ -116,9 +116,12 @@ def _selection(job: Job, stamp: str | None, *, is_first: bool) -> Selection:
 
 
 def stamp_of(job: Job, source: Source) -> str | None:
-    """A cheap identity of source and selection; None where it cannot be told unchanged."""
+    """A cheap identity of source and selection; None where it cannot be told unchanged.
+
+    Files that prompts attach may change without the source.
+    """
     stamp = source.stamp()
-    if stamp is None:
+    if stamp is None or any(step.prompt.attachments for step in job.steps):
         return None
     return hashlib.sha256(f"{stamp}\0{job.input.key}".encode()).hexdigest()[:32]
 

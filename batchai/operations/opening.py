@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from batchai.clock import Clock
+from batchai.documents import Attacher
 from batchai.domain import ModelSettings
 from batchai.engine.policy import Retries
 from batchai.engine.step import PreparedStep
@@ -14,14 +15,15 @@ from batchai.errors import ProviderError, SourceError, SpecError
 from batchai.limits import Calibration
 from batchai.operations.console import Console, StopButton
 from batchai.pricing import Rates, price_for
-from batchai.prompts import Prompts
-from batchai.providers import Provider, key_variables, open_provider
+from batchai.prompts import Prompts, fields_used
+from batchai.providers import Provider, file_rules, key_variables, open_provider
 from batchai.schemas import AnswerSchema, default_max_tokens
 from batchai.secrets import find_key
 from batchai.sources import Source, open_items, open_source
 from batchai.spec import spec_identity
 from batchai.spec.models import Job, Step
 from batchai.store import Reader, Store
+from batchai.templates import variables_used
 
 Items = Iterable[Mapping[str, Any]]
 
@@ -43,10 +45,18 @@ def open_input(job: Job, items: Items | None = None) -> Source:
     """The job's source. Raises SpecError where the input cannot be used."""
     try:
         if items is None:
-            return open_source(job.input, job.vars)
+            return open_source(job.input, job.vars, extracts=_uses_text(job))
         return open_items(items, job.input, job.vars)
     except SourceError as error:
         raise SpecError(str(error)) from error
+
+
+def _uses_text(job: Job) -> bool:
+    """Whether anything speaks of `item.text`."""
+    where = {} if job.input.where is None else variables_used("{{ " + job.input.where + " }}")
+    return "text" in where.get("item", set()).union(
+        *(fields_used(step.prompt) for step in job.steps)
+    )
 
 
 def settings_of(step: Step) -> ModelSettings:
@@ -77,6 +87,7 @@ def prompts_of(job: Job, step: Step, *, identity: Mapping[str, Any] | None = Non
         variables=job.vars,
         identity=request_identity(spec_identity(job)) if identity is None else identity,
         place=f"{job.path.name}: prompt",
+        attacher=Attacher(job.path.parent, job.input.roots, file_rules(step.model)),
     )
 
 

@@ -13,6 +13,7 @@ from batchai.engine.policy import Shape
 from batchai.engine.scan import SENT, Change, Finding, Scan, ScanChunk, SeenItems, close_scan
 from batchai.engine.step import PreparedStep
 from batchai.limits.estimate import BYTES_PER_TOKEN
+from batchai.providers import encoded_bytes, estimated_tokens, files_of
 from batchai.schemas import output_token_bound
 from batchai.store import Reader
 
@@ -86,7 +87,8 @@ class Surveyor:
                 *(m.content for m in finding.rendered.messages),
             )
         )
-        tokens = self._tokens(size)
+        files = [file for m in finding.rendered.messages for file in m.attachments]
+        tokens = self._tokens(size) + estimated_tokens(files)
         usage = Usage(uncached_input=tokens, output=self._output)
         cost = self._step.cost(usage, self._clock)
         survey.to_send += 1
@@ -95,13 +97,14 @@ class Surveyor:
         survey.cost += cost
         change = finding.change.value
         survey.cost_by_change[change] = survey.cost_by_change.get(change, NO_COST) + cost
-        survey.worst += self._step.worst_cost(size, self._step.max_tokens, self._clock)
+        survey.worst += self._step.worst_cost(size, self._step.max_tokens, self._clock, files)
 
     def _measure(self, finding: Finding) -> int:
         """Bytes that every request has beside its text."""
         assert finding.rendered is not None
         request = self._step.request(finding.rendered, Shape(self._step.max_tokens))
-        return max(0, len(self._step.provider.encode(request)) - finding.rendered.chars)
+        size = len(self._step.provider.encode(request)) - encoded_bytes(files_of(request))
+        return max(0, size - finding.rendered.chars)
 
     def _tokens(self, size_bytes: int) -> int:
         return round(size_bytes / BYTES_PER_TOKEN * self._step.calibration.ratio)

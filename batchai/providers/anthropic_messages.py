@@ -3,7 +3,9 @@
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from batchai.domain import ModelSettings, Outcome, Reply, Request, Usage
+from batchai.documents import PDF
+from batchai.domain import Message, ModelSettings, Outcome, Reply, Request, Usage
+from batchai.providers.attachments import base64_of
 from batchai.providers.bodies import Bodies
 from batchai.providers.calls import Line, call, consistent, count, malformed, stream
 from batchai.providers.clients import open_http, request_options
@@ -62,7 +64,7 @@ class AnthropicMessages:
             own["system"] = request.system
         if request.is_streamed:
             own["stream"] = True
-        own["messages"] = [{"role": m.role, "content": m.content} for m in request.messages]
+        own["messages"] = [{"role": m.role, "content": _content(m)} for m in request.messages]
         return self._bodies.encode(request.settings, own)
 
     async def send(self, body: bytes, *, deadline_seconds: float) -> Reply:
@@ -177,6 +179,20 @@ def read_usage(usage: Any) -> Usage | None:
             reasoning=min(reasoning, output),
         )
     )
+
+
+def _content(message: Message) -> str | list[dict[str, Any]]:
+    """A turn's text, or blocks: files come before what is asked about them."""
+    if not message.attachments:
+        return message.content
+    files = [
+        {
+            "type": "document" if file.media_type == PDF else "image",
+            "source": {"type": "base64", "media_type": file.media_type, "data": base64_of(file)},
+        }
+        for file in message.attachments
+    ]
+    return [*files, {"type": "text", "text": message.content}]
 
 
 def _headers(model: Model, key: str | None, *, omit: Any) -> dict[str, Any]:

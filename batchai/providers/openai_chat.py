@@ -5,7 +5,9 @@ from collections.abc import Callable, Mapping
 from typing import Any
 from urllib.parse import urlsplit
 
-from batchai.domain import ModelSettings, Outcome, Reply, Request, Usage
+from batchai.documents import PDF
+from batchai.domain import Attachment, Message, ModelSettings, Outcome, Reply, Request, Usage
+from batchai.providers.attachments import base64_of
 from batchai.providers.bodies import Bodies
 from batchai.providers.calls import Line, call, consistent, count, malformed, stream
 from batchai.providers.clients import open_http, request_options
@@ -61,7 +63,9 @@ class OpenAIChat:
 
     def encode(self, request: Request) -> bytes:
         """The body of the request, as it is sent."""
-        turns = [{"role": m.role, "content": m.content} for m in request.messages]
+        turns: list[dict[str, Any]] = [
+            {"role": m.role, "content": _parts(m)} for m in request.messages
+        ]
         if request.system:
             turns.insert(0, {"role": "system", "content": request.system})
         limit = limit_name(request.settings.model, official=self._official)
@@ -200,6 +204,22 @@ def _response_format(settings: ModelSettings) -> dict[str, Any] | None:
         "type": "json_schema",
         "json_schema": {"name": SCHEMA_NAME, "schema": schema, "strict": True},
     }
+
+
+def _parts(message: Message) -> str | list[dict[str, Any]]:
+    """A turn's text, or parts: files come before what is asked about them."""
+    if not message.attachments:
+        return message.content
+    files = [_file_part(file) for file in message.attachments]
+    return [*files, {"type": "text", "text": message.content}]
+
+
+def _file_part(file: Attachment) -> dict[str, Any]:
+    url = f"data:{file.media_type};base64,{base64_of(file)}"
+    if file.media_type == PDF:
+        return {"type": "file", "file": {"filename": file.path.name, "file_data": url}}
+    # said, since the default of newer models has no bound of tokens that is documented
+    return {"type": "image_url", "image_url": {"url": url, "detail": "high"}}
 
 
 def _content(content: Any) -> str:

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from batchai.errors import SourceError
 
+PICTURES = frozenset({".png", ".jpg", ".jpeg", ".gif", ".webp"})
 FORMATS = {
     ".csv": "csv",
     ".tsv": "tsv",
@@ -23,6 +24,11 @@ FORMATS = {
     ".txt": "files",
     ".md": "files",
     ".markdown": "files",
+    ".pdf": "files",
+    ".docx": "files",
+    ".html": "files",
+    ".htm": "files",
+    **dict.fromkeys(PICTURES, "files"),
 }
 BUFFER_BYTES = 1 << 18
 MAX_RECORD_BYTES = 1 << 26  # one record beyond 64 MiB is a bad row, so that memory stays bounded
@@ -188,7 +194,7 @@ def _folder(folder: Path, place: str, wanted: str | None) -> Found:
     found = Found("files", folder, place, lambda: _documents(folder))
     if next(found.paths(), None) is None:
         raise SourceError(
-            f"{place}: holds no .txt, .md or .markdown file; "
+            f"{place}: holds no document (.txt, .md, .pdf, .docx, .html) and no picture; "
             f"for data files say `path: {place}/*.csv`"
         )
     return found

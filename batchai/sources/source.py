@@ -20,6 +20,7 @@ from batchai.sources.values import plain
 from batchai.spec.models import Input
 
 CHUNK_SIZE = 500
+FIRST_DOCUMENTS = 20
 CHUNK_BYTES = 1 << 24  # a chunk of large records ends early, so that memory stays bounded
 
 
@@ -72,8 +73,13 @@ class Source:
             return names
         return columns_of(iter(self._peek(FIRST_RECORDS)))
 
-    def head(self, size: int = FIRST_RECORDS) -> list[Record | BadRow]:
-        """The first `size` selected entries; `records` and `chunks` give them again, stdin too."""
+    def head(self, size: int | None = None) -> list[Record | BadRow]:
+        """The first entries; `records` and `chunks` give them again, stdin too.
+
+        size: 1,000 without one, of documents 20, for taking the text out of one takes its time.
+        """
+        if size is None:
+            size = FIRST_DOCUMENTS if self.format == "files" else FIRST_RECORDS
         numbers = count()
         return [
             entry if isinstance(entry, BadRow) else Record(next(numbers), entry[1], entry[0])
@@ -126,10 +132,13 @@ class Source:
         return self._rest
 
 
-def open_source(spec: Input, variables: Mapping[str, Any] | None = None) -> Source:
+def open_source(
+    spec: Input, variables: Mapping[str, Any] | None = None, *, extracts: bool = True
+) -> Source:
     """The input of a job, opened: files found, headers read, one record seen.
 
-    variables: `vars` of the job, for `where`. Raises SourceError where there is nothing to read,
+    variables: `vars` of the job, for `where`. extracts: whether the text of PDF, Word and web
+    documents is taken out of them. Raises SourceError where there is nothing to read,
     and TemplateError where `where` does not compile.
     """
     selection = selection_of(spec, variables or {})
@@ -144,7 +153,7 @@ def open_source(spec: Input, variables: Mapping[str, Any] | None = None) -> Sour
             )
         return Source(StdinReader(), selection, None, "stdin")
     found = inside(find(spec.path, spec.format), spec.roots)
-    reader = _reader(found, spec.encoding)
+    reader = _reader(found, spec.encoding, extracts=extracts)
     if next(reader.entries(), None) is None:
         raise SourceError(f"{reader.name}: holds no records; an input needs at least one")
     return Source(reader, selection, found, _identity(found, spec, variables or {}))
@@ -181,9 +190,9 @@ class _ItemsReader:
                 yield BadRow(place, str(error))
 
 
-def _reader(found: Found, encoding: str) -> Reader:
+def _reader(found: Found, encoding: str, *, extracts: bool) -> Reader:
     if found.format == "files":
-        return DocumentsReader(found.place, found.root, found.paths, encoding)
+        return DocumentsReader(found.place, found.root, found.paths, encoding, extracts)
     files: tuple[DataFile, ...] = tuple(map(data_file, found.paths()))
     match found.format:
         case "jsonl":

@@ -42,9 +42,11 @@ def address_identity(model: Model) -> str:
 
 def _prompt(step: Step, variables: Mapping[str, Any]) -> dict[str, Any]:
     prompt = step.prompt
-    texts = [prompt.system, prompt.user, *(turn.content for turn in prompt.messages)]
+    texts = [prompt.system, prompt.user, *prompt.attachments]
+    texts += [turn.content for turn in prompt.messages]
     written = [text for text in texts if text]
     names = set().union(*(variables_used(text).get("vars", set()) for text in written))
     takes_any = any(is_used_whole(text, "vars") for text in written)
     used = {name: value for name, value in variables.items() if takes_any or name in names}
-    return {**prompt.model_dump(mode="json"), "vars": used}
+    unused = set() if prompt.attachments else {"attachments"}  # as before there were any
+    return {**prompt.model_dump(mode="json", exclude=unused), "vars": used}

@@ -111,6 +111,7 @@ class Prompt(Strict):
     system: str | None = None
     messages: tuple[PromptMessage, ...] = ()  # prior turns and few-shot
     user: str | None = None
+    attachments: tuple[str, ...] = ()  # templates of paths, of files that go with `user`
 
 
 class Output(Strict):

@@ -67,6 +67,8 @@ def _check_turns(table: Table, values: Any) -> None:
     ends_with_user = bool(turns) and turns[-1].get("role") == "user"
     if "user" not in table.entries and not ends_with_user:
         raise wrong(table, "needs `user:`, the text that is sent for each item")
+    if "attachments" in table.entries and "user" not in table.entries:
+        raise wrong(table, "`attachments` go with `user:`, which is missing")
     if "user" in table.entries and ends_with_user:
         raise wrong(
             table, "the last of `messages` must be the assistant's turn, for `user` follows it"
@@ -85,6 +87,10 @@ PROMPT = Section(
         "system": Field(Template(), "Instructions that are the same for every item."),
         "messages": Field(ListOf(_TURN), "Prior turns and few-shot examples, before `user`."),
         "user": Field(Template(), "What is sent for each item: {{ item.column }} is a column."),
+        "attachments": Field(
+            ListOf(Template(), lone=True),
+            "Paths of images, PDFs or documents that go with `user`, relative to the job file.",
+        ),
     },
     short="user",
     is_short=lambda node: isinstance(node, Scalar) or is_file_reference(node),

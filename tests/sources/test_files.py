@@ -82,7 +82,7 @@ def test_a_document_too_large_or_in_another_encoding_is_a_bad_row(tmp_path: Path
         ("other/feedback.csv", "no such file; the folder .* cannot be read"),
         ("*.jsonl", "matches no file"),
         ("*", "matches files of different formats"),
-        ("empty", "holds no .txt, .md or .markdown file"),
+        ("empty", "holds no document"),
         ("old.xls", "save it as .xlsx or .csv"),
         ("packed.csv.gz", "unpack it first"),
         ("noname", "say `format: csv`"),

@@ -118,7 +118,7 @@ from tests.spec.jobs import mistakes, only_mistake, write_job
         ("prompt: {system: x}", "prompt: needs `user:`"),
         ("prompt: {usr: x}", "prompt.usr: unknown field; did you mean user?"),
         ("prompt: ''", "must be text, not empty"),
-        ("prompt: [a]", "prompt: must be a map (system, messages, user), not a list"),
+        ("prompt: [a]", "prompt: must be a map (system, messages, user, attachments), not a list"),
         ("prompt: {user: [a]}", "prompt.user: must be text, not a list"),
         ("prompt: {user: {text: a}}", "prompt.user: must be text or {file: path}, not a map"),
         (
