@@ -1,8 +1,20 @@
 """Fixtures of the end-to-end tests."""
 
+import os
+from collections.abc import Generator
+
 import pytest
 
 from tests.kit import KEY
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """CI installs every tool, so that a test which skips there is one that proves nothing."""
+    report = yield
+    if report.skipped and os.environ.get("CI") and not hasattr(report, "wasxfail"):
+        report.outcome = "failed"
+    return report
 
 
 @pytest.fixture(autouse=True)
