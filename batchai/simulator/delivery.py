@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 import socket
 import struct
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from aiohttp import web
@@ -17,12 +17,21 @@ _FLUSH_SECONDS = 0.02
 
 @dataclass(frozen=True, slots=True)
 class Wire:
-    """A reply as bytes."""
+    """A reply as bytes. events: what of the body is sent at a time, where it is streamed."""
 
     status: int
     body: bytes
     headers: Mapping[str, str] = field(default_factory=dict)
     content_type: str = "application/json"
+    events: Sequence[bytes] = ()
+    event_seconds: float = 0.0
+
+
+def streamed(events: Sequence[bytes], headers: Mapping[str, str], *, seconds: float) -> Wire:
+    """A stream of server-sent events that takes so long from the first to the last."""
+    body = b"".join(events)
+    pause = seconds / len(events)
+    return Wire(200, body, headers, "text/event-stream", events=events, event_seconds=pause)
 
 
 class Departures:
@@ -62,14 +71,28 @@ class Delivery:
                 return await self._in_parts(http, wire, fault)
             case Fault.CUT_BODY:
                 return _whole(wire, wire.body[: len(wire.body) // 2])
+        if wire.events:
+            return await self._streamed(http, wire)
         return _whole(wire, wire.body)
+
+    async def _streamed(self, http: web.BaseRequest, wire: Wire) -> web.StreamResponse:
+        response = web.StreamResponse(status=wire.status, headers=wire.headers)
+        response.content_type = wire.content_type
+        with contextlib.suppress(ConnectionError):  # the client may leave at any moment
+            await response.prepare(http)
+            for event in wire.events:
+                await response.write(event)
+                if wire.event_seconds:
+                    await asyncio.sleep(wire.event_seconds)
+        return response
 
     async def _in_parts(
         self, http: web.BaseRequest, wire: Wire, fault: Fault
     ) -> web.StreamResponse:
         response = web.StreamResponse(status=wire.status, headers=wire.headers)
         response.content_type = wire.content_type
-        response.content_length = len(wire.body)
+        if not wire.events:
+            response.content_length = len(wire.body)
         with contextlib.suppress(ConnectionError):  # the client may leave at any moment
             await response.prepare(http)
             if fault is Fault.DRIP:

@@ -44,7 +44,8 @@ class Fault(StrEnum):
     RESET = "reset"  # connection reset before headers
     RESET_MID_BODY = "reset_mid_body"
     DRIP = "drip"  # a byte every Settings.drip_seconds
-    CUT_BODY = "cut_body"  # half of the JSON, sent as if it were all
+    CUT_BODY = "cut_body"  # half of the JSON or of the events, sent as if it were all
+    STREAM_ERROR = "stream_error"  # an error in mid-stream; SERVER_ERROR where nothing is streamed
     # an answer that is no result; billed
     TRUNCATED = "truncated"  # stopped at max_tokens
     CONTEXT_EXCEEDED = "context_exceeded"  # 200 and billed (anthropic), 400 (openai)

@@ -7,9 +7,9 @@ from dataclasses import dataclass, replace
 
 from batchai.domain import Usage
 from batchai.simulator.answering import compose, input_usage
-from batchai.simulator.delivery import Wire
+from batchai.simulator.delivery import Wire, streamed
 from batchai.simulator.faults import Fault
-from batchai.simulator.protocols.base import Dialect, ErrorShape
+from batchai.simulator.protocols.base import Answer, Dialect, ErrorShape
 from batchai.simulator.record import Served
 from batchai.simulator.requests import SimRequest
 from batchai.simulator.settings import Settings
@@ -106,6 +106,8 @@ class Judge:
                 return replace(self._error(call, dialect.errors[Fault.SERVER_ERROR]), status=200)
             case Fault.OK_EMPTY:
                 return Wire(200, b"{}", self._headers(call))
+            case Fault.STREAM_ERROR if not call.request.streams:
+                return self._error(call, dialect.errors[Fault.SERVER_ERROR])
             case Fault.REDIRECT:
                 return Wire(307, b"", {"Location": settings.redirect_url + call.path})
             case _ if fault in dialect.errors:
@@ -131,25 +133,38 @@ class Judge:
 
     async def _answered(self, call: Call, fault: Fault | None) -> Verdict:
         answer = compose(call.request, self._settings, fault)
-        await asyncio.sleep(self._latency_seconds(call, answer.usage.output))
+        await asyncio.sleep(self._latency_seconds(call, answer.usage))
         account = self._account(call)
         if account is not None:
             account.produced(_now(), call.dialect.produced(answer.usage))
-        body = json.dumps(call.dialect.reply(answer, call.id)).encode()
         return Verdict(
             served=Served.ANSWERED if fault is None else Served.FAULTY,
-            wire=Wire(200, body, self._headers(call)),
+            wire=self._reply(call, answer),
             fault=fault,
             usage=answer.usage,
             answer=answer.text,
         )
 
-    def _latency_seconds(self, call: Call, output_tokens: int) -> float:
-        seconds = self._settings.latency.draw(call.request.sequence, output_tokens)
+    def _reply(self, call: Call, answer: Answer) -> Wire:
+        reply = call.dialect.reply(answer, call.id)
+        if not call.request.streams:
+            return Wire(200, json.dumps(reply).encode(), self._headers(call))
+        events = call.dialect.events(reply, call.request)
+        if answer.fault is Fault.STREAM_ERROR:
+            events = call.dialect.broken_off(events, f"req_{call.id}")
+        writing = self._settings.latency.per_output_token_seconds * answer.usage.output
+        return streamed(events, self._headers(call), seconds=writing * self._slowness(call))
+
+    def _latency_seconds(self, call: Call, usage: Usage) -> float:
+        """Until the reply begins: a stream does not wait for the answer to be written."""
+        tokens = 0 if call.request.streams else usage.output
+        return self._settings.latency.draw(call.request.sequence, tokens) * self._slowness(call)
+
+    def _slowness(self, call: Call) -> float:
         capacity = self._settings.capacity
-        if capacity is not None and capacity.beyond == "slow":
-            seconds *= max(1.0, call.in_flight / capacity.slots)
-        return seconds
+        if capacity is None or capacity.beyond != "slow":
+            return 1.0
+        return max(1.0, call.in_flight / capacity.slots)
 
     def _account(self, call: Call) -> Account | None:
         if self._settings.limits is None:

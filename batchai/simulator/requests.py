@@ -11,7 +11,7 @@ class SimRequest:
 
     prompt: the text of all turns but the system's, joined by blank lines. attempt: 1 for the first
     arrival of this system and prompt. sequence: 0-based arrival index. body: the JSON as it came,
-    {} if it was none.
+    {} if it was none. streams: whether the answer is to come as server-sent events.
     """
 
     provider: str
@@ -25,3 +25,4 @@ class SimRequest:
     turns: int = 1
     attempt: int = 1
     sequence: int = 0
+    streams: bool = False

@@ -3,6 +3,7 @@
 import asyncio
 import hashlib
 import json
+import re
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import replace
@@ -22,6 +23,7 @@ from batchai.simulator.requests import SimRequest
 from batchai.simulator.settings import Settings
 
 FIXED_INPUT_TOKENS = 100  # what the fast path bills for every prompt
+_STREAMS = re.compile(rb'"stream":\s*true')  # within a prompt the quotes would be escaped
 _SECRET_HEADERS = frozenset(("authorization", "x-api-key"))
 _DEFAULT_MODELS = ("claude-haiku-4-5", "gpt-5.4-mini")
 _CREATED = "2026-01-01T00:00:00Z"
@@ -47,7 +49,7 @@ class Service:
             "/chat/completions": self._openai,
         }
         self._fixed = {
-            path: _fixed_body(dialect, settings) for path, dialect in self._generators.items()
+            path: _fixed(dialect, settings) for path, dialect in self._generators.items()
         }
 
     async def serve(self, http: web.BaseRequest) -> web.StreamResponse:
@@ -67,11 +69,14 @@ class Service:
                 raise
 
     async def _serve_fixed(self, http: web.BaseRequest) -> web.StreamResponse:
-        await http.read()
+        raw = await http.read()
         self._record.tick(_now())
         if self._settings.latency.seconds:
             await asyncio.sleep(self._settings.latency.seconds)
-        return web.Response(body=self._fixed[http.path], content_type="application/json")
+        whole, events = self._fixed[http.path]
+        if _STREAMS.search(raw):
+            return web.Response(body=events, content_type="text/event-stream")
+        return web.Response(body=whole, content_type="application/json")
 
     async def _serve_call(
         self, http: web.BaseRequest, dialect: Dialect, in_flight: int
@@ -189,8 +194,11 @@ def _now() -> float:
     return asyncio.get_running_loop().time()
 
 
-def _fixed_body(dialect: Dialect, settings: Settings) -> bytes:
+def _fixed(dialect: Dialect, settings: Settings) -> tuple[bytes, bytes]:
+    """The one reply, as JSON and as events (with usage, whether it was asked for or not)."""
     text = settings.fixed_answer or ""
     usage = Usage(uncached_input=FIXED_INPUT_TOKENS, output=tokens_in(text, settings))
     answer = Answer(text, Finish.NORMAL, usage, "fixed-answer")
-    return json.dumps(dialect.reply(answer, "fixed")).encode()
+    reply = dialect.reply(answer, "fixed")
+    events = dialect.events(reply, dialect.read({"stream_options": {"include_usage": True}}))
+    return json.dumps(reply).encode(), b"".join(events)

@@ -30,10 +30,9 @@ async def post(sim: Simulator, path: str, body: Any, **headers: str) -> tuple[in
         ({"model": "m", "messages": "hello", "max_tokens": 0}, "max_tokens"),
         ({"model": "m", "messages": [TURN]}, "max_tokens"),
         ({"model": "m", "messages": [TURN], "max_tokens": 1, "response_format": {}}, "response"),
-        ({"model": "m", "messages": [TURN], "max_tokens": 1, "stream": True}, "stream"),
         ({"model": "m", "messages": [TURN], "max_tokens": 1, "stop": ["x"]}, "stop"),
     ],
-    ids=["no JSON", "a list", "no tokens", "no max_tokens", "openai's field", "stream", "stop"],
+    ids=["no JSON", "a list", "no tokens", "no max_tokens", "openai's field", "stop"],
 )
 async def test_anthropic_names_what_is_wrong_with_a_body(body: Any, word: str) -> None:
     with Simulator() as sim:

@@ -176,10 +176,10 @@ async def test_anthropic_refuses_temperature_under_its_new_version_only() -> Non
         {"max_tokens": 5, "max_completion_tokens": 5},
         {"max_completion_tokens": 0},
         {"messages": []},
-        {"schema": None, "stream": True},
+        {"schema": None, "stream_options": {"include_usage": True}},
         {"schema": None, "response_format": {"type": "json_schema", "json_schema": {}}},
     ],
-    ids=["both limits", "no tokens", "no messages", "stream", "nameless schema"],
+    ids=["both limits", "no tokens", "no messages", "options of no stream", "nameless schema"],
 )
 async def test_openai_refuses_a_body_that_it_does_not_take(extra: dict[str, Any]) -> None:
     with Simulator() as sim:

@@ -17,6 +17,7 @@ from batchai.simulator.protocols.base import (
     turns_of,
 )
 from batchai.simulator.protocols.schema_rules import anthropic_objection
+from batchai.simulator.protocols.streams import broken_off, message_events
 from batchai.simulator.requests import SimRequest
 from batchai.simulator.windows import Charge, Excess, Standing
 
@@ -89,6 +90,7 @@ class Anthropic:
             stop=strings_of(body.get("stop_sequences")),
             body=body,
             turns=len(turns),
+            streams=body.get("stream") is True,
         )
 
     def objection(self, request: SimRequest, headers: Mapping[str, str]) -> str | None:
@@ -106,7 +108,7 @@ class Anthropic:
             unknown |= {"temperature", "top_p", "top_k"}
         if extra := unknown & body.keys():
             return f"{min(extra)}: Extra inputs are not permitted"
-        return "stream: this simulator does not stream" if body.get("stream") else None
+        return None
 
     def schema_objection(self, request: SimRequest) -> str | None:
         """Why structured output answers 400 to the request's schema, or None."""
@@ -129,6 +131,15 @@ class Anthropic:
         if answer.fault is Fault.MISSING_USAGE:
             del message["usage"]
         return message
+
+    def events(self, reply: Mapping[str, Any], request: SimRequest) -> list[bytes]:  # noqa: ARG002  (openai needs it)
+        """From `message_start` to `message_stop`."""
+        return list(message_events(reply))
+
+    def broken_off(self, events: list[bytes], request_id: str) -> list[bytes]:
+        """An `error` event after half of the stream."""
+        error = self.error(self.errors[Fault.OVERLOADED], request_id)
+        return broken_off(events, error, name="error")
 
     def error(self, shape: ErrorShape, request_id: str) -> dict[str, Any]:
         """An error object; a code goes into its details."""

@@ -71,6 +71,14 @@ class Dialect(Protocol):
         """The JSON of an answer; identity makes its id."""
         ...
 
+    def events(self, reply: Mapping[str, Any], request: SimRequest) -> list[bytes]:
+        """The reply as server-sent events, for a request that streams."""
+        ...
+
+    def broken_off(self, events: list[bytes], request_id: str) -> list[bytes]:
+        """The first half of these events, then the provider's error in the stream."""
+        ...
+
     def error(self, shape: ErrorShape, request_id: str) -> dict[str, Any]:
         """The JSON of an error."""
         ...

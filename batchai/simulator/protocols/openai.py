@@ -16,6 +16,7 @@ from batchai.simulator.protocols.base import (
     turns_of,
 )
 from batchai.simulator.protocols.schema_rules import openai_objection
+from batchai.simulator.protocols.streams import broken_off, completion_events
 from batchai.simulator.requests import SimRequest
 from batchai.simulator.windows import Charge, Excess, Standing
 
@@ -95,6 +96,7 @@ class OpenAI:
             stop=strings_of(body.get("stop")),
             body=body,
             turns=len(turns),
+            streams=body.get("stream") is True,
         )
 
     def objection(self, request: SimRequest, headers: Mapping[str, str]) -> str | None:  # noqa: ARG002
@@ -107,8 +109,8 @@ class OpenAI:
             return "'max_tokens' and 'max_completion_tokens' cannot be given together."
         if request.max_tokens is not None and request.max_tokens < 1:
             return "Invalid 'max_completion_tokens': expected a value >= 1."
-        if body.get("stream"):
-            return "Unsupported value: this simulator does not stream."
+        if body.get("stream_options") is not None and not request.streams:
+            return "The 'stream_options' parameter is only allowed when 'stream' is enabled."
         if _format_type(body) == "json_schema" and "name" not in _json_schema(body):
             return "Missing required parameter: 'response_format.json_schema.name'."
         return None
@@ -151,6 +153,18 @@ class OpenAI:
         if answer.fault is Fault.MISSING_USAGE:
             del completion["usage"]
         return completion
+
+    def events(self, reply: Mapping[str, Any], request: SimRequest) -> list[bytes]:
+        """Chunks and `[DONE]`."""
+        options = request.body.get("stream_options")
+        includes_usage = isinstance(options, dict) and options.get("include_usage") is True
+        return list(completion_events(reply, includes_usage=includes_usage))
+
+    def broken_off(self, events: list[bytes], request_id: str) -> list[bytes]:
+        """A chunk that is an error object after half of the stream."""
+        return broken_off(
+            events, self.error(self.errors[Fault.SERVER_ERROR], request_id), name=None
+        )
 
     def error(self, shape: ErrorShape, request_id: str) -> dict[str, Any]:  # noqa: ARG002  (anthropic repeats it)
         """An error object."""
