@@ -138,9 +138,22 @@ def report(options: argparse.Namespace) -> int:
         lines = report_all()
         print(all_to_json(lines) if options.json else costs_text(lines))
         return 0
+    if options.verify:
+        return _verify(options)
     made = make_report(_job(options))
     print(json_text(made) if options.json else report_text(made, options.job))
     return 0
+
+
+def _verify(options: argparse.Namespace) -> int:
+    """`batchai report --verify`."""
+    from batchai.operations.verify import verify
+    from batchai.reports.json_text import json_text
+    from batchai.reports.verification import verification_text
+
+    made = verify(_job(options))
+    print(json_text(made) if options.json else verification_text(made))
+    return made.exit_code
 
 
 def status(options: argparse.Namespace) -> int:

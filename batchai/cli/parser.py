@@ -114,7 +114,13 @@ def _add_daily(commands: _Commands) -> None:
         "what came out and what it cost; without JOB a line a job",
         "batchai report feedback",
         "batchai report feedback --json",
+        "batchai report feedback --verify",
         is_optional=True,
+    )
+    report.add_argument(
+        "--verify",
+        action="store_true",
+        help="prove that store, ledger, counters, report and result file agree; exit 1 if not",
     )
     _json(report)
     export = _job_command(

@@ -1,6 +1,7 @@
 """Parquet, in row groups of bounded size."""
 
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any, BinaryIO
 
 from batchai.domain import ResultRow
@@ -32,6 +33,21 @@ def write_parquet(stream: BinaryIO, plan: Plan, rows: Iterator[ResultRow]) -> in
                 raise ExportError(f"results changed while they were exported: {error}") from error
             writer.write_table(table)
     return 0
+
+
+def parquet_record(plan: Plan, row: ResultRow) -> dict[str, Any]:
+    """The row as it stands in the file."""
+    cells = zip(plan.columns, plan.kinds, plan.cells(row), strict=True)
+    return {clean_text(name): _value(kind, value) for name, kind, value in cells}
+
+
+def read_parquet(path: Path) -> Iterator[dict[str, Any]]:
+    """The rows of a file, a group at a time."""
+    from pyarrow import parquet
+
+    with parquet.ParquetFile(path) as file:
+        for batch in file.iter_batches(_GROUP_ROWS):
+            yield from batch.to_pylist()
 
 
 def _groups(plan: Plan, rows: Iterator[ResultRow]) -> Iterator[list[list[Any]]]:

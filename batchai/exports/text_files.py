@@ -41,6 +41,17 @@ def write_json(stream: BinaryIO, plan: Plan, rows: Iterator[ResultRow]) -> int:
     return 0
 
 
+def separated_cells(plan: Plan, row: ResultRow, guarded: tuple[int, ...]) -> list[Any]:
+    """The row's cells as text or numbers. guarded: which of them a model wrote."""
+    cells = [
+        value if type(value) is str and value.isascii() else _cell(value)
+        for value in plan.cells(row)
+    ]
+    for index in guarded:
+        cells[index] = _harmless(cells[index])
+    return cells
+
+
 class _Lines:
     """Takes the writer's lines and ends them in a newline only.
 
@@ -64,13 +75,7 @@ def _write_separated(
         writer.writerow([clean_text(name) for name in plan.columns])
         guarded = plan.written_by_model
         for row in rows:
-            cells = [
-                value if type(value) is str and value.isascii() else _cell(value)
-                for value in plan.cells(row)
-            ]
-            for index in guarded:
-                cells[index] = _harmless(cells[index])
-            writer.writerow(cells)
+            writer.writerow(separated_cells(plan, row, guarded))
         text.flush()
     finally:
         text.detach()

@@ -79,7 +79,7 @@ def write_export(
     and give them as `ours` the next time. Raises ExportError; the file of before is then untouched.
     """
     check_export(path, overwrite=overwrite, ours=ours)
-    kept = _kept(rows, drop_failed=output.failed == "drop")
+    kept = kept_rows(rows, drop_failed=output.failed == "drop")
     plan = plan_columns(
         kept(), result_fields, lineage=output.lineage, kinds=path.suffix.lower() == ".parquet"
     )
@@ -105,7 +105,8 @@ class _Tally:
             yield row
 
 
-def _kept(rows: Rows, *, drop_failed: bool) -> Rows:
+def kept_rows(rows: Rows, *, drop_failed: bool) -> Rows:
+    """The rows that stand in an export."""
     if not drop_failed:
         return rows
     return lambda: (row for row in rows() if row.state is not State.FAILED)

@@ -3,8 +3,9 @@
 import os
 import re
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import datetime
+from decimal import Decimal
 from pathlib import Path
 from typing import Any, BinaryIO
 from zipfile import ZIP_DEFLATED, ZipFile, ZipInfo
@@ -57,24 +58,54 @@ class _Cells:
         self._sheet.append([self._cell(value) for value in values])
 
     def _cell(self, value: Any) -> Any:
-        if isinstance(value, int) and abs(value) >= _DIGITS:
-            value = str(value)
-        if isinstance(value, dict | list):
-            value = json_text(value)
-        return self._text(value) if isinstance(value, str) else value
-
-    def _text(self, text: str) -> Any:
         from openpyxl.cell import WriteOnlyCell
 
-        text = _NOT_IN_XML.sub("\ufffd", clean_text(text))
-        if len(text) > MAX_CELL // 2 and _units(text) > MAX_CELL:
-            self.cut += 1
-            text = _cut(text)
-        if not text.startswith(("=", "#")):
-            return text
-        cell = WriteOnlyCell(self._sheet, text)
+        value, was_cut = _fitting(value)
+        self.cut += was_cut
+        if not (isinstance(value, str) and value.startswith(("=", "#"))):
+            return value
+        cell = WriteOnlyCell(self._sheet, value)
         cell.data_type = "s"  # not a formula, nor an error such as #N/A
         return cell
+
+
+def sheet_cells(values: Sequence[Any]) -> list[Any]:
+    """Values as a reader of the sheet gives them; None where a cell is empty."""
+    cells = (_fitting(value)[0] for value in values)
+    return [
+        None if cell == "" else float(cell) if isinstance(cell, Decimal) else cell for cell in cells
+    ]
+
+
+def read_xlsx(path: Path) -> Iterator[list[Any]]:
+    """The rows of the first sheet, a row at a time."""
+    from openpyxl import load_workbook
+
+    workbook = load_workbook(path, read_only=True)
+    try:
+        width = 0
+        for row in workbook.worksheets[0].iter_rows(values_only=True):
+            width = width or len(row)
+            cells = [None if cell == "" else cell for cell in row]
+            yield cells + [None] * (width - len(cells))
+    finally:
+        workbook.close()
+
+
+def _fitting(value: Any) -> tuple[Any, bool]:
+    """The value as a cell can hold it, and whether it had to be cut."""
+    if isinstance(value, int) and abs(value) >= _DIGITS:
+        value = str(value)
+    if isinstance(value, dict | list):
+        value = json_text(value)
+    if not isinstance(value, str):
+        return value, False
+    # every reader of XML takes a carriage return for a line feed
+    text = clean_text(value).replace("\r\n", "\n").replace("\r", "\n")
+    text = _NOT_IN_XML.sub("\ufffd", text)
+    if len(text) > MAX_CELL // 2 and _units(text) > MAX_CELL:
+        return _cut(text), True
+    return text, False
 
 
 class _TimelessZip(ZipFile):
