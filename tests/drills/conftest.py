@@ -95,5 +95,5 @@ def _words(values: dict[str, object]) -> str:
 
 def _value(value: object) -> str:
     if isinstance(value, dict):
-        return " + ".join(f"{count} {word}" for word, count in value.items())
+        return " + ".join(f"{count} × {word}" for word, count in sorted(value.items()))
     return f"{value:,}" if isinstance(value, int) else str(value)

@@ -14,10 +14,10 @@ from tests.kit import Workspace, prompts_of
 CONCURRENCY = 8
 
 
-def workspace(folder: Path, sim: Simulator, items: int) -> Workspace:
-    """A job of so many items in a new folder."""
+def workspace(folder: Path, sim: Simulator, items: int, more: str = "") -> Workspace:
+    """A job of so many items in a new folder; `more`: further lines of the job file."""
     folder.mkdir()
-    top = f"limits: {{concurrency: {CONCURRENCY}}}"
+    top = f"limits: {{concurrency: {CONCURRENCY}}}\n{more}"
     return Workspace(folder, sim.openai_url, top=top).write(items)
 
 

@@ -130,7 +130,7 @@ def test_no_answer_is_dropped_when(
         lost=0,
         doubled=repeated,
         spooled=spooled,
-        exit_codes=" ".join(map(str, sorted(exits))),
+        exit_codes=dict(exits),
     )
 
 
