@@ -16,6 +16,7 @@ from batchai.providers.streaming import Deadlines, Fold, Listener
 from batchai.providers.transport import NotSentError, content_of, listener
 from batchai.providers.wording import one_line, without_echo
 from batchai.schemas import safe_text
+from batchai.secrets import MIN_REDACTED_CHARS
 
 
 class SdkClient(Protocol):
@@ -155,13 +156,13 @@ def _with_facts(line: Line, reply: Reply, response: httpx2.Response) -> Reply:
         status=response.status_code,
         may_be_billed=reply.usage is None,
         detail=one_line(reply.detail, key=line.key),
-        **_facts(response),
+        **_facts(line, response),
     )
 
 
 def _read(line: Line, body: bytes, response: httpx2.Response) -> Reply:
     try:
-        answer = _decode(content_of(response))
+        answer = _decode(_content(line, response))
     except ValueError:
         return malformed(_not_json(response))
     if not isinstance(answer, dict):
@@ -170,6 +171,14 @@ def _read(line: Line, body: bytes, response: httpx2.Response) -> Reply:
         kind = " ".join(part for part in (error.kind, error.code) if part)
         return malformed(f"200 with an error: {kind} {without_echo(error.message, body)}")
     return line.read(answer)
+
+
+def _content(line: Line, response: httpx2.Response) -> bytes:
+    """The body; without the key where a server echoes it, for answers are kept and exported."""
+    content = content_of(response)
+    if line.key is None or len(line.key) < MIN_REDACTED_CHARS:
+        return content
+    return content.replace(line.key.encode(), b"[key]")
 
 
 def _decode(content: bytes) -> Any:
@@ -213,7 +222,7 @@ def _refused(line: Line, body: bytes, response: httpx2.Response) -> Reply:
             response.headers, now=Clock().utcnow().timestamp()
         ),
         detail=one_line(": ".join(filter(None, words)), key=line.key),
-        **_facts(response),
+        **_facts(line, response),
     )
 
 
@@ -228,7 +237,7 @@ def _lost(line: Line, error: Exception) -> Reply:
     )
 
 
-def _facts(response: httpx2.Response) -> dict[str, Any]:
+def _facts(line: Line, response: httpx2.Response) -> dict[str, Any]:
     """Request id and rate-limit headers, as fields of a Reply."""
     request_id, limits = None, {}
     for raw_name, raw_value in response.headers.raw:
@@ -236,7 +245,7 @@ def _facts(response: httpx2.Response) -> dict[str, Any]:
         if b"ratelimit" in name or name in (b"retry-after", b"retry-after-ms"):
             limits[name.decode("ascii", "replace")] = raw_value.decode("latin-1")
         elif name in (b"request-id", b"x-request-id"):
-            request_id = one_line(raw_value.decode("latin-1"), key=None, limit=100)
+            request_id = one_line(raw_value.decode("latin-1"), key=line.key, limit=100)
     return {"request_id": request_id, "headers": limits}
 
 
