@@ -233,6 +233,18 @@ def backup(options: argparse.Namespace) -> int:
     return 0
 
 
+def purge(options: argparse.Namespace) -> int:
+    """`batchai purge`."""
+    from batchai.operations.purge import purge as remove
+
+    job = _job(options)
+    done = remove(
+        job, results=options.export, removed=options.removed, yes=options.yes, console=Terminal()
+    )
+    print(done.text)
+    return 0
+
+
 def schema(options: argparse.Namespace) -> int:
     """`batchai schema`."""
     from batchai.reports.shapes import json_shape
@@ -277,6 +289,7 @@ COMMANDS: dict[str, Command] = {
     "models": models,
     "schema": schema,
     "backup": backup,
+    "purge": purge,
     "simulator": simulator,
     "demo": demo,
 }

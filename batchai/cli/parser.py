@@ -245,6 +245,24 @@ def _add_rare(commands: _Commands) -> None:
     )
     backup.add_argument("--to", type=Path, help="the copy (default: a dated name beside the store)")
     backup.add_argument("--overwrite", action="store_true", help="replace a copy that is there")
+    purge = _job_command(
+        commands,
+        "purge",
+        "remove all that is stored of a job, overwritten first: answers, costs, older stores, "
+        "backups",
+        "batchai purge feedback",
+        "batchai purge feedback --export --yes",
+        "batchai purge feedback --removed",
+    )
+    purge.add_argument(
+        "--export", action="store_true", help="also result files that are as batchai wrote them"
+    )
+    purge.add_argument(
+        "--removed",
+        action="store_true",
+        help="only what is held of rows that left the input; attempts and costs are kept",
+    )
+    purge.add_argument("--yes", action="store_true", help="do not ask")
 
 
 def _add_simulator(parser: argparse.ArgumentParser) -> None:

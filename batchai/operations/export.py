@@ -14,7 +14,7 @@ from batchai.exports import ExportSummary, write_export
 from batchai.schemas import result_fields
 from batchai.spec.models import Job
 from batchai.store import Reader, Store, open_reader
-from batchai.store.files import sync_folder
+from batchai.store.files import open_private, sync_folder
 from batchai.store.values import from_json, to_json
 
 
@@ -42,6 +42,11 @@ def our_exports(job: Job, path: Path) -> list[str]:
     """
     found = _marks(job).get(str(path.absolute()), [])
     return [found] if isinstance(found, str) else found
+
+
+def written_places(job: Job) -> list[Path]:
+    """Where exports of this job have written files, there or not."""
+    return [Path(place) for place in _marks(job)]
 
 
 def output_path(job: Job) -> Path:
@@ -90,7 +95,7 @@ def _remember(job: Job, path: Path, identities: list[str]) -> None:
     target = _marks_path(job)
     temporary = target.with_name(f"{target.name}.{os.getpid()}")
     try:
-        with temporary.open("w", encoding="utf-8") as stream:
+        with open_private(temporary) as stream:
             stream.write(to_json(marks))
             stream.flush()
             os.fsync(stream.fileno())

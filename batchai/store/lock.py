@@ -20,16 +20,10 @@ class Lock:
     """
 
     def __init__(self, path: Path) -> None:
-        self._file = _open(path)
-        try:
-            _acquire_despite_probes(self._file)
-        except OSError as error:
-            holder = _holder(self._file)
+        self._file = _locked(path)
+        while not _is_named(self._file, path):  # purged by another process just before
             self._file.close()
-            raise StoreBusyError(
-                f"{path.with_suffix('').name}: another run holds this job ({holder}); "
-                "wait for it, or stop it with Ctrl-C there"
-            ) from error
+            self._file = _locked(path)
         self._file.seek(0)
         self._file.truncate()
         json.dump({"host": socket.gethostname(), "pid": os.getpid()}, self._file)
@@ -63,6 +57,28 @@ def boot_id() -> str:
         return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
     except OSError:
         return ""
+
+
+def _locked(path: Path) -> IO[str]:
+    file = _open(path)
+    try:
+        _acquire_despite_probes(file)
+    except OSError as error:
+        holder = _holder(file)
+        file.close()
+        raise StoreBusyError(
+            f"{path.with_suffix('').name}: another run holds this job ({holder}); "
+            "wait for it, or stop it with Ctrl-C there"
+        ) from error
+    return file
+
+
+def _is_named(file: IO[str], path: Path) -> bool:
+    """Whether the file that is locked is the one that others will find."""
+    try:
+        return os.path.samestat(os.fstat(file.fileno()), path.stat())
+    except FileNotFoundError:
+        return False
 
 
 def _open(path: Path) -> IO[str]:

@@ -67,6 +67,10 @@ _COUNT = (
     "UPDATE runs SET (attempts, cost_pico, unconfirmed_pico) = (SELECT count(*), sum(cost_pico), "
     "sum(unconfirmed_pico) FROM attempts WHERE run_id = runs.id)"
 )
+_COUNT_ITEMS = (
+    "UPDATE item_steps SET cost_pico = (SELECT sum(cost_pico) FROM attempts AS a "
+    "WHERE a.item_id = item_steps.item_id AND a.step = item_steps.step)"
+)
 
 
 def night(folder: Path, count: int) -> Path:
@@ -103,3 +107,4 @@ def _fill(connection: sqlite3.Connection, count: int, *, model: str, begin: int)
             above = (number - 1) * count
             connection.execute(_ATTEMPTS, {**values, **numbers, "begin": start, "above": above})
     connection.execute(_COUNT)
+    connection.execute(_COUNT_ITEMS)

@@ -16,6 +16,7 @@ from tempfile import TemporaryDirectory
 
 from batchai.clock import Clock
 from batchai.domain import Attempt, Outcome, Settlement, Usage
+from batchai.operations.export import export
 from batchai.spec import load_job
 from batchai.spec.models import Job
 from batchai.store import Store
@@ -43,12 +44,20 @@ def report(count: int) -> Iterator[Figure]:
     with TemporaryDirectory() as name:
         path = night(Path(name), count)
         words = f"{count:,} items, {2 * count:,} attempts"
+        verified_mb = _verified_mb(path)
         with _writing(load_job(path)):
             took = _command("report", str(path))
             status = [_command("status", str(path)).seconds for _ in range(5)]
         yield at_most(f"report, {words}", took.seconds, _REPORT_SECONDS, unit="s")
         yield at_most(f"report's peak memory, {words}", took.peak_mb, _REPORT_MB, unit="MB")
         yield at_most(f"status, {words}", statistics.median(status), _STATUS_SECONDS, unit="s")
+        yield at_most(f"report --verify's peak memory, {words}", verified_mb, _REPORT_MB, unit="MB")
+
+
+def _verified_mb(path: Path) -> float:
+    """What it takes to prove the store and its result file; fails where they differ."""
+    export(load_job(path))
+    return _command("report", str(path), "--verify").peak_mb
 
 
 def _command(*arguments: str) -> Took:
