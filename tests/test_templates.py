@@ -184,6 +184,8 @@ def test_what_does_not_compile_is_told_with_its_line(source: str, reason: str) -
         "{% set x = 'a' * 9999999 %}{{ x ~ x }}",
         "{% for i in 'x' * 9999 %}{{ 'y' * 9999 }}{% endfor %}",
         "{% macro a() %}{{ a() }}{% endmacro %}{{ a() }}",
+        "{% set x = 'a' * 9999 %}{% for a in x %}{% for b in x %}{% endfor %}{% endfor %}",
+        "{% macro a(n) %}{% if n %}{{ a(n-1) }}{{ a(n-1) }}{% endif %}{% endmacro %}{{ a(99) }}",
         "{{ ''.__class__.__mro__[1].__subclasses__() }}",
         "{{ item.text|attr('__class__') }}",
         "{{ '{0.__class__}'.format(1) }}",
@@ -204,6 +206,11 @@ def test_a_template_neither_escapes_nor_grows_without_bound(source: str) -> None
 
     assert time.process_time() - start < 5
     assert ITEM["tags"] == tags
+
+
+def test_loops_know_where_they_are_and_how_long_they_last() -> None:
+    source = "{% for t in item.t %}{{ loop.index }}/{{ loop.length }}{{ t }} {% endfor %}"
+    assert render(source, item={"t": ["a", "b"]}) == "1/2a 2/2b "
 
 
 def test_output_up_to_the_bound_is_fine() -> None:

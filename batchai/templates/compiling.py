@@ -10,7 +10,7 @@ from jinja2 import StrictUndefined, Template, TemplateSyntaxError, meta, nodes
 from jinja2 import TemplateError as JinjaError
 
 from batchai.errors import TemplateError
-from batchai.templates.sandbox import Sandbox, check_size
+from batchai.templates.sandbox import COUNTED, Sandbox, check_size
 
 _SANDBOX = Sandbox()
 
@@ -108,6 +108,9 @@ def _compile(source: str, place: str) -> Template:
         raise TemplateError(
             f"{place}, line {node.lineno} of the template: {what} is not available: write it out"
         )
+    for loop in tree.find_all(nodes.For):
+        loop.iter = nodes.Filter(loop.iter, COUNTED, [], [], None, None, lineno=loop.lineno)
+        loop.iter.set_environment(_SANDBOX)
     try:
         template = _SANDBOX.from_string(tree)
     except TemplateSyntaxError as error:

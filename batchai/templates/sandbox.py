@@ -1,7 +1,7 @@
 """Jinja2's immutable sandbox without globals, imports and chance, with bounds for what it builds.
 
-Bounded are the output and each operation that could build a huge text of a short template. Not
-bounded is the time of nested loops: a job file may waste its owner's time.
+Bounded are the output, each operation that could build a huge text of a short template, and the
+turns of loops and calls in one rendering, and by that its time.
 """
 
 import difflib
@@ -11,14 +11,17 @@ import string
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sized
 from typing import Any
 
-from jinja2 import StrictUndefined, pass_eval_context
+from jinja2 import StrictUndefined, pass_context, pass_eval_context
 from jinja2.exceptions import SecurityError
 from jinja2.filters import FILTERS
 from jinja2.nodes import EvalContext
+from jinja2.runtime import Context
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
 MAX_OUTPUT_CHARS = 10_000_000
 MAX_INTEGER_BITS = 10_000  # of a power
+MAX_TURNS = 1_000_000  # of loops and calls in one rendering: a second or so
+COUNTED = "counted turns"  # a filter that no template can name
 
 # of little use in a prompt, and by chance or of unbounded size
 _REMOVED_FILTERS = ("random", "center", "batch", "slice", "wordwrap", "xmlattr", "urlize")
@@ -64,6 +67,7 @@ class Sandbox(ImmutableSandboxedEnvironment):
             replace=_replace,
             tojson=_tojson,
         )
+        self.filters[COUNTED] = _counted
 
     def getattr(self, obj: Any, attribute: str) -> Any:
         if isinstance(obj, dict) or isinstance(obj, Mapping):  # noqa: SIM101 - dict is told quickly
@@ -95,6 +99,7 @@ class Sandbox(ImmutableSandboxedEnvironment):
         return wrapped
 
     def call(self, context: Any, obj: Any, /, *args: Any, **kwargs: Any) -> Any:
+        _count_turn(context)  # macros that call each other twice are loops too
         owner = getattr(obj, "__self__", None)
         if isinstance(owner, str | bytes):
             match obj.__name__, args:
@@ -109,6 +114,19 @@ def check_size(chars: int) -> None:
     """Raises SecurityError where a text of so many characters is too long."""
     if chars > MAX_OUTPUT_CHARS:
         raise SecurityError(f"the text grows beyond {MAX_OUTPUT_CHARS:,} characters")
+
+
+@pass_context
+def _counted(context: Context, values: Iterable[Any]) -> Iterator[Any]:
+    for value in values:
+        _count_turn(context)
+        yield value
+
+
+def _count_turn(context: Any) -> None:
+    context.turns = turns = getattr(context, "turns", 0) + 1  # a context lives for one rendering
+    if turns > MAX_TURNS:
+        raise SecurityError(f"it takes more than {MAX_TURNS:,} turns of loops and calls")
 
 
 def _finalized(value: Any) -> Any:
