@@ -23,7 +23,7 @@ from batchai.reports.words import counted
 from batchai.secrets import ENVIRONMENT, KeyPlace, Secret, find_key, known_keys, scan_for_keys
 from batchai.spec.loading import shown_path
 from batchai.spec.models import Model
-from batchai.store.dialect import refuse_unsafe_folder
+from batchai.store.places import refuse_unsafe_folder, vanishes
 
 _PROVIDERS = ("anthropic", "openai")
 _EXTRAS = {
@@ -36,7 +36,6 @@ _IGNORED_ADDRESSES = ("ANTHROPIC_BASE_URL", "OPENAI_BASE_URL")
 _IGNORED = ("ANTHROPIC_AUTH_TOKEN", "ANTHROPIC_CUSTOM_HEADERS", "OPENAI_CUSTOM_HEADERS")
 _IGNORED_PROXIES = ("HTTP_PROXY", "http_proxy", "ALL_PROXY", "all_proxy")
 _USED_PROXIES = ("HTTPS_PROXY", "https_proxy")
-_SYNC_SERVICES = ("dropbox", "onedrive", "google drive", "googledrive", "icloud", "nextcloud")
 _OLDEST_SQLITE = (3, 33, 0)  # UPDATE … FROM
 _LOW_DISK_BYTES = 200 * 1024 * 1024
 _SHOWN_FILES = 10
@@ -147,10 +146,8 @@ def _folder(folder: Path) -> Iterator[Finding]:
         return
     if free_bytes < _LOW_DISK_BYTES:
         yield Finding(Level.WARNING, "folder", f"{free_bytes / 1e6:,.0f} MB are free; make room")
-    synced = [part for part in folder.parts if part.lower().startswith(_SYNC_SERVICES)]
-    if synced:
-        text = f"lies in {synced[0]}: a service that copies a store while it is written damages it"
-        yield Finding(Level.WARNING, "folder", f"{text}; keep jobs in a folder of this disk alone")
+    if (why := vanishes(folder)) is not None:
+        yield Finding(Level.WARNING, "folder", why)
     try:
         refuse_unsafe_folder(folder)
     except StoreError as error:

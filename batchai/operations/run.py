@@ -29,6 +29,7 @@ from batchai.reports.words import counted, usd
 from batchai.spec.models import Job
 from batchai.store import Reader
 from batchai.store.files import set_aside
+from batchai.store.places import vanishes
 from batchai.store.queries import Run
 
 
@@ -81,6 +82,8 @@ async def run_job(
     check_export(target, overwrite=options.overwrite, ours=our_exports(job, target))
     if options.fresh and (old := set_aside(job.store_path)):
         console.say(f"Starting from nothing; the former store is {old.name}.")
+    if (why := vanishes(job.store_path.parent)) is not None:
+        console.say(f"Warning: {why}.")
     async with opened(job, console=console, items=items, clock=clock, stop=stop) as found:
         refuse_mistakes(job, found.source)
         return await _run(found, options)

@@ -1,10 +1,9 @@
-"""What is SQLite's own: connections, pragmas, file modes, and where a store must not live.
+"""What is SQLite's own: connections, pragmas, file modes, and what its errors mean.
 
 The rest of the room is portable SQLAlchemy Core.
 """
 
 import os
-import re
 import sqlite3
 import sys
 from collections.abc import Iterator
@@ -19,21 +18,15 @@ from sqlalchemy.pool import NullPool
 
 from batchai.errors import StoreError
 
+_WAL_BYTES = 16 * 2**20  # what is kept of a log that grew under a long reader
 APPLICATION_ID = 0x62617463  # "batc"
 
-# WAL needs shared memory between processes: over these it can corrupt without an error
-# (https://www.sqlite.org/wal.html, "all processes must be on the same host computer").
-_NETWORK = r"9p|afs|beegfs|ceph|cifs|davfs|gluster|lustre|nfs|prl_fs|smb|vboxsf|virtiofs"
-_UNSAFE = re.compile(rf"{_NETWORK}|fuse\.(davfs|gcsfuse|gluster|rclone|s3fs|sshfs|vmhgfs)")
-_MOUNTS = Path("/proc/self/mounts")
 _OF_THE_DISK = {
-    sqlite3.SQLITE_BUSY,
     sqlite3.SQLITE_CANTOPEN,
     sqlite3.SQLITE_FULL,
     sqlite3.SQLITE_IOERR,
     sqlite3.SQLITE_READONLY,
 }
-_OCTAL = re.compile(r"\\([0-7]{3})")  # how the table of mounts writes a space
 
 
 def writer_engine(path: Path) -> Engine:
@@ -44,7 +37,13 @@ def writer_engine(path: Path) -> Engine:
     @event.listens_for(engine, "connect")
     def _connected(connection: sqlite3.Connection, _record: object) -> None:
         connection.isolation_level = None  # BEGIN is ours: the driver's is deferred
-        pragmas = ["journal_mode=wal", "synchronous=full", "busy_timeout=10000", "foreign_keys=on"]
+        pragmas = [
+            "journal_mode=wal",
+            "synchronous=full",
+            "busy_timeout=10000",
+            "foreign_keys=on",
+            f"journal_size_limit={_WAL_BYTES}",
+        ]
         if sys.platform == "darwin":
             pragmas.append("fullfsync=on")  # else FULL does not reach the platter on macOS
         for pragma in pragmas:
@@ -58,15 +57,33 @@ def writer_engine(path: Path) -> Engine:
 
 
 def unusable(path: Path, error: DBAPIError) -> StoreError:
-    """Why a store cannot be opened: it is damaged, or the disk under a sound one fails."""
-    if getattr(error.orig, "sqlite_errorcode", 0) & 0xFF in _OF_THE_DISK:
-        return StoreError(
-            f"{path}: cannot be opened ({error.orig}); free space or mend the disk, then run again"
-        )
+    """Why a store cannot be opened: it is locked, damaged, or the disk under a sound one fails."""
+    code = _code(error)
+    if code in _OF_THE_DISK or code == sqlite3.SQLITE_BUSY:
+        return StoreError(f"{path}: cannot be opened ({error.orig}); {remedy(error)}")
     return StoreError(
-        f"{path}: is damaged or no batchai store ({error.orig}); restore it with a copy made by "
-        "`batchai backup`, or move it away to begin anew"
+        f"{path}: is damaged or no batchai store ({error.orig}); what can be read: batchai export; "
+        "then restore a copy made by `batchai backup`, or begin anew with --fresh, which keeps it"
     )
+
+
+def remedy(error: BaseException) -> str:
+    """What helps against an error of the database while it is written."""
+    match _code(error):
+        case sqlite3.SQLITE_BUSY | sqlite3.SQLITE_LOCKED:
+            return "another program has it open and writes: close that, then run again"
+        case sqlite3.SQLITE_CORRUPT | sqlite3.SQLITE_NOTADB:
+            return (
+                "it is damaged: read what can be read with batchai export, then restore a copy "
+                "made by `batchai backup`, or begin anew with --fresh, which keeps it"
+            )
+        case _:
+            return "free space or mend the disk, then run again"
+
+
+def _code(error: BaseException) -> int:
+    """SQLite's primary error code, 0 for what is no error of SQLite's."""
+    return getattr(getattr(error, "orig", error), "sqlite_errorcode", 0) & 0xFF
 
 
 @contextmanager
@@ -111,35 +128,6 @@ def reader_engine(path: Path) -> Engine:
         return connection
 
     return create_engine("sqlite://", creator=connect, poolclass=NullPool)
-
-
-def refuse_unsafe_folder(folder: Path, *, mounts: Path = _MOUNTS) -> None:
-    """Raise StoreError where SQLite's write-ahead log cannot be trusted: network file systems.
-
-    mounts: the system's table of them.
-    """
-    kind = _file_system(folder.resolve(), mounts)
-    if _UNSAFE.match(kind):
-        raise StoreError(
-            f"{folder}: is on a network file system ({kind}), where a store can corrupt without an "
-            "error; keep the job file on a local disk"
-        )
-
-
-def _file_system(folder: Path, mounts: Path) -> str:
-    """The type of the mount that holds `folder`; empty where the system does not tell."""
-    try:
-        lines = mounts.read_text(errors="surrogateescape").splitlines()
-    except OSError:
-        return ""
-    best, kind = -1, ""
-    for line in lines:
-        _, mount, found, *_ = line.split(" ")
-        point = Path(_OCTAL.sub(lambda octal: chr(int(octal[1], 8)), mount))
-        # of two at one place, the later one lies over the other
-        if len(point.parts) >= best and folder.is_relative_to(point):
-            best, kind = len(point.parts), found
-    return kind
 
 
 def _create_private(path: Path) -> None:

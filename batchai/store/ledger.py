@@ -22,6 +22,7 @@ from sqlalchemy.engine import Connection
 from batchai.domain import Attempt, Settlement, State
 from batchai.errors import StoreError
 from batchai.pricing import to_pico
+from batchai.store.dialect import remedy
 from batchai.store.groups import Group, Operation, Operations, Row, apply, last_number
 from batchai.store.spool import Spool
 from batchai.store.values import to_json, to_ms
@@ -188,7 +189,7 @@ class Ledger:
     def _give_up(self, group: Group, error: Exception) -> StoreError:
         problem = f"{self._path}: cannot be written ({_reason(error)})"
         if not group.paid:
-            return StoreError(f"{problem}; free space or mend the disk, then run again")
+            return StoreError(f"{problem}; {remedy(error)}")
         try:
             self._spool.add(group)
         except OSError as full:
@@ -199,7 +200,7 @@ class Ledger:
             )
         return StoreError(
             f"{problem}; {group.paid} answers in hand were saved to {self._spool.path.name} and "
-            "will be taken in by the next run; free space or mend the disk first"
+            f"will be taken in by the next run; {remedy(error)}"
         )
 
     def _save(self, group: Group) -> None:

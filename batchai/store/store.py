@@ -19,11 +19,12 @@ from batchai.domain import State
 from batchai.errors import RefusedError, StoreError
 from batchai.pricing import to_pico
 from batchai.store import tables
-from batchai.store.dialect import overwrite_deleted, refuse_unsafe_folder, writer_engine
+from batchai.store.dialect import overwrite_deleted, remedy, writer_engine
 from batchai.store.files import make_folder
 from batchai.store.ledger import Ledger
 from batchai.store.lock import Lock, boot_id
 from batchai.store.migrations import ensure_current
+from batchai.store.places import refuse_unsafe_folder
 from batchai.store.queries import Reader, Run
 from batchai.store.spool import Spool
 from batchai.store.values import to_json, to_ms
@@ -56,8 +57,8 @@ class Store:
     def __init__(self, path: Path, *, job_path: Path) -> None:
         self.path = path
         folder = path.parent
-        make_folder(folder)
         refuse_unsafe_folder(folder)
+        make_folder(folder)
         self._lock = Lock(path.with_suffix(".lock"))
         try:
             self._engine = writer_engine(path)
@@ -235,8 +236,7 @@ class Store:
                 yield connection
         except SQLAlchemyError as error:
             raise StoreError(
-                f"{self.path}: cannot be written ({getattr(error, 'orig', error)}); free space or "
-                "mend the disk, then run again"
+                f"{self.path}: cannot be written ({getattr(error, 'orig', error)}); {remedy(error)}"
             ) from error
 
     def _claim(self, job_path: Path) -> str:

@@ -54,7 +54,7 @@ def test_a_folder_of_a_sync_service_is_told(here: Path) -> None:
     folder = here / "Dropbox (Work)" / "jobs"
     folder.mkdir(parents=True)
 
-    assert about(folder, "folder")[0].level is Level.WARNING
+    assert about(folder, "folder")[0].level is Level.PROBLEM
 
 
 def test_the_local_model_is_there_or_not(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -155,6 +155,18 @@ def test_a_job_that_runs_is_left_alone(space: Workspace) -> None:
     assert verify(space.job()).different == 0
 
 
+def test_whatever_is_stored_is_its_owners_alone(space: Workspace) -> None:
+    backup(space.job())
+    rehearse(space.job(), [], console=Silence())
+    stored = space.job().store_path.parent
+    open_to_others = [
+        path.name
+        for path in [stored, *stored.rglob("*")]
+        if path.stat().st_mode & 0o077 and ".rehearsal.csv" not in path.name  # a result file
+    ]
+    assert open_to_others == []
+
+
 def test_a_person_is_asked_with_the_files_named(space: Workspace) -> None:
     nobody, no, yes = Silence(), Person(answer=False), Person(answer=True)
     for console in (nobody, no):
