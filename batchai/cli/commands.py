@@ -116,6 +116,7 @@ def check(options: argparse.Namespace) -> int:
 
 def export(options: argparse.Namespace) -> int:
     """`batchai export`."""
+    from batchai.cli.words import cut_text
     from batchai.operations.export import export as write
 
     summary = write(_job(options), to=options.to, overwrite=options.overwrite)
@@ -123,6 +124,8 @@ def export(options: argparse.Namespace) -> int:
         f"Wrote {summary.path} · {summary.rows:,} rows · {summary.succeeded:,} succeeded · "
         f"{summary.failed:,} failed"
     )
+    if summary.cut_cells:
+        print(cut_text(summary.cut_cells))
     return 0
 
 

@@ -27,10 +27,8 @@ def run_text(summary: RunSummary, name: str) -> str:
     if changes:
         lines.append(changes)
     if summary.bad_rows:
-        place, problem = summary.bad_rows[0]
-        lines.append(
-            f"{counted(len(summary.bad_rows), 'bad row')} skipped, such as {place}: {problem}"
-        )
+        example = printable(": ".join(summary.bad_rows[0]))
+        lines.append(f"{counted(len(summary.bad_rows), 'bad row')} skipped, such as {example}")
     lines += [
         f"{found.field} agrees with {found.column}: {found.agreed:,} of {found.compared:,} "
         f"({share(found.agreed, found.compared)})"
@@ -41,10 +39,20 @@ def run_text(summary: RunSummary, name: str) -> str:
         lines.append(
             f"Results: {_shown(summary.export.path)} ({counted(summary.export.rows, 'row')})"
         )
+        if summary.export.cut_cells:
+            lines.append(cut_text(summary.export.cut_cells))
     if summary.export_problem:
         lines.append(f"No result file: {summary.export_problem}")
     lines.append(f"Next: {_next_step(summary, name)}")
     return "\n".join(lines)
+
+
+def cut_text(cells: int) -> str:
+    """What a workbook could not hold, and what can."""
+    return (
+        f"{counted(cells, 'text')} longer than a cell of Excel holds (32,767 characters) end in a "
+        "mark; the store has them whole: name a .csv, .jsonl or .parquet output"
+    )
 
 
 def trial_text(trial: Trial, name: str, *, shows_prompts: bool) -> str:

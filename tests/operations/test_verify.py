@@ -241,6 +241,20 @@ def test_what_a_run_has_in_flight_is_no_difference(space: Workspace) -> None:
     assert made.checks[-1].proof == "not compared while a run works"
 
 
+def test_texts_that_a_workbook_cannot_hold_are_told(
+    space: Workspace, capsys: pytest.CaptureFixture[str]
+) -> None:
+    tamper(
+        space,
+        "UPDATE item_steps SET result = json_set(result, '$.mood', printf('%.*c', 40000, 'x')) "
+        "WHERE item_id = 1",
+    )
+    target = space.folder / "wide.xlsx"
+    assert main(["export", str(space.job_path), "--to", str(target)]) == 0
+    assert "1 text longer than a cell of Excel holds" in capsys.readouterr().out
+    assert differences(verify(space.job("output=wide.xlsx"))) == {}
+
+
 def test_the_command_says_it_in_words_and_in_json(
     space: Workspace, capsys: pytest.CaptureFixture[str]
 ) -> None:
