@@ -163,4 +163,5 @@ async def test_leaving_during_a_commit_loses_no_answer(tmp_path: Path) -> None:
         it.stop.press()
         threading.Timer(0.2, other.close).start()
         assert (await working).reason is Reason.INTERRUPTED
-        assert it.outcomes() == {"succeeded": 4}
+    async with rig(tmp_path, texts(4), top=CAREFUL) as again:  # closing waits for the commit
+        assert again.outcomes() == {"succeeded": 4}

@@ -32,7 +32,7 @@ class Scalar:
         (Scalar(7), 7),
         ({1: ("a", {"\ud800": b""})}, {"1": ["a", {"\ufffd": ""}]}),
     ],
-    ids=repr,
+    ids=lambda value: type(value).__name__,
 )
 def test_foreign_values_become_plain(value: Any, expected: Any) -> None:
     assert plain(value) == expected
