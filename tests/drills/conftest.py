@@ -28,6 +28,17 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group.addoption("--full", action="store_true", help="as often as the promises' table says")
 
 
+def pytest_configure(config: pytest.Config) -> None:
+    """`@pytest.mark.full`: a drill that is for `--full` only."""
+    config.addinivalue_line("markers", "full: a drill that takes too long for the short form")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leave out what is for the full form."""
+    if not config.getoption("--full", default=False):
+        items[:] = [item for item in items if item.get_closest_marker("full") is None]
+
+
 @pytest.fixture
 def scale(request: pytest.FixtureRequest) -> Scale:
     """`scale(short, full)` is the number that counts in this test run."""

@@ -1,10 +1,15 @@
-"""A disk that fills up in the middle of a run, through the real command line."""
+"""A disk that fills up or gets slow in the middle of a run."""
 
+import asyncio
 import resource
+import sqlite3
+from contextlib import closing
 from pathlib import Path
 
-from batchai.domain import State
+from batchai.domain import Reply, State
+from batchai.engine.runner import Reason
 from batchai.simulator import Latency, Settings, Simulator
+from tests.engine.rig import GOOD, rig, texts, ticks
 from tests.kit import Workspace, prompts_of
 
 ITEMS = 80
@@ -38,3 +43,24 @@ def test_answers_that_found_the_disk_full_are_kept_and_never_paid_again(tmp_path
     assert len(prompts_of(sim.received)) == len(set(prompts_of(sim.received))) == ITEMS
     assert {row.state for row in space.results()} == {State.SUCCEEDED}
     assert len(space.exported()) == ITEMS
+
+
+async def test_an_answer_holds_its_slot_until_it_is_durable(tmp_path: Path) -> None:
+    async with rig(tmp_path, texts(20), top="limits: {concurrency: 4}") as it:
+        with closing(sqlite3.connect(it.store.path, isolation_level=None)) as other:
+            is_locked = asyncio.Event()
+
+            def answer(_prompt: str, _before: int) -> Reply:
+                if not other.in_transaction:
+                    other.execute("BEGIN IMMEDIATE")  # commits wait, as for a slow disk
+                    is_locked.set()
+                return GOOD
+
+            it.script.answer, it.script.latency_seconds = answer, 0
+            working = asyncio.create_task(it.work())
+            await is_locked.wait()
+            await ticks(200)
+            begun = it.store.ledger.new_attempt_id() - 1
+            it.script.answer = lambda _prompt, _before: GOOD
+        assert begun == 4
+        assert (await working).reason is Reason.FINISHED
