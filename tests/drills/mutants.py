@@ -46,7 +46,7 @@ _POWER_CUT = "tests/drills/test_power_cuts.py::test_no_acknowledged_result_is_lo
 
 MUTANTS = (
     Mutant(
-        "FULL → NORMAL",
+        "FULL to NORMAL",
         "store/dialect.py",
         '"synchronous=full"',
         '"synchronous=normal"',
@@ -94,7 +94,7 @@ MUTANTS = (
         ],
     ),
     Mutant(
-        "monotonic → time",
+        "monotonic to time",
         "clock.py",
         "return asyncio.get_running_loop().time()",
         "return self.utcnow().timestamp()",
