@@ -137,6 +137,8 @@ def report(options: argparse.Namespace) -> int:
     from batchai.reports.json_text import json_text
     from batchai.reports.report_text import report_text
 
+    if options.html is not None:
+        return _report_page(options)
     if options.job is None:
         lines = report_all()
         print(all_to_json(lines) if options.json else costs_text(lines))
@@ -157,6 +159,21 @@ def _verify(options: argparse.Namespace) -> int:
     made = verify(_job(options))
     print(json_text(made) if options.json else verification_text(made))
     return made.exit_code
+
+
+def _report_page(options: argparse.Namespace) -> int:
+    """`batchai report --html`."""
+    from batchai.operations.report_page import write_page
+    from batchai.reports.json_text import json_text
+    from batchai.reports.report_text import headline
+
+    if options.job is None:
+        raise SpecError("--html is the page of one job: batchai report JOB --html FILE")
+    made = write_page(_job(options), options.html, name=options.job)
+    print(
+        json_text(made) if options.json else f"Wrote {options.html} · {headline(made, options.job)}"
+    )
+    return 0
 
 
 def status(options: argparse.Namespace) -> int:

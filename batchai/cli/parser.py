@@ -115,6 +115,7 @@ def _add_daily(commands: _Commands) -> None:
         "batchai report feedback",
         "batchai report feedback --json",
         "batchai report feedback --verify",
+        "batchai report feedback --html report.html",
         is_optional=True,
     )
     report.add_argument(
@@ -123,6 +124,12 @@ def _add_daily(commands: _Commands) -> None:
         help="prove that store, ledger, counters, report and result file agree; exit 1 if not",
     )
     _json(report)
+    report.add_argument(
+        "--html",
+        type=Path,
+        metavar="FILE",
+        help="write one page with charts and a searchable table of items",
+    )
     export = _job_command(
         commands,
         "export",

@@ -49,7 +49,15 @@ to_text = report_text
 to_json = json_text
 all_to_text = costs_text
 
-__all__ = ["all_to_json", "all_to_text", "report", "report_all", "to_json", "to_text"]
+__all__ = [
+    "all_to_json",
+    "all_to_text",
+    "report",
+    "report_all",
+    "report_from",
+    "to_json",
+    "to_text",
+]
 
 
 def report(job: Job, *, clock: Clock | None = None) -> JobReport:
@@ -57,14 +65,19 @@ def report(job: Job, *, clock: Clock | None = None) -> JobReport:
 
     Raises StoreError without a store, and where it cannot be read.
     """
-    now = (clock or Clock()).utcnow()
-    is_working = is_held(job.store_path.with_suffix(".lock"))
     reader = open_reader(job.store_path)
     try:
         with reader.snapshot():
-            return _report(job, reader, now=now, is_working=is_working)
+            return report_from(job, reader, clock=clock)
     finally:
         reader.close()
+
+
+def report_from(job: Job, reader: Reader, *, clock: Clock | None = None) -> JobReport:
+    """`report` from a store that is open, within a snapshot of it."""
+    now = (clock or Clock()).utcnow()
+    is_working = is_held(job.store_path.with_suffix(".lock"))
+    return _report(job, reader, now=now, is_working=is_working)
 
 
 def report_all(folders: tuple[Path, ...] = ()) -> list[JobLine]:

@@ -5,7 +5,7 @@ from difflib import get_close_matches
 from batchai.domain import Outcome, State
 from batchai.errors import SpecError, TemplateError
 from batchai.operations.opening import prompts_of
-from batchai.prompts import is_same_request
+from batchai.prompts import Prompts, is_same_request
 from batchai.reports.json_text import json_text
 from batchai.reports.shown import (
     ItemLine,
@@ -34,7 +34,7 @@ _MOST_KEYS = 20_000  # that a mistyped one is compared with
 to_text = shown_text
 to_json = json_text
 
-__all__ = ["show", "to_json", "to_text"]
+__all__ = ["show", "shown_item", "to_json", "to_text"]
 
 
 def show(
@@ -58,7 +58,7 @@ def show(
             if key is not None:
                 record = item_record(reader, job.steps[-1].name, key)
                 if record is not None:
-                    return _item(job, reader, record)
+                    return shown_item(job, reader, record)
                 if key not in _KINDS:
                     raise SpecError(_no_such_key(job, reader, key))
             wanted = _wanted(job, kind=kind or key, failed=failed, unknown=unknown)
@@ -96,7 +96,10 @@ def _list(job: Job, reader: Reader, wanted: Wanted, *, limit: int) -> ShownList:
     )
 
 
-def _item(job: Job, reader: Reader, record: ItemRecord) -> ShownItem:
+def shown_item(
+    job: Job, reader: Reader, record: ItemRecord, *, prompts: Prompts | None = None
+) -> ShownItem:
+    """One item in full. prompts: the job's, where many items are shown with them."""
     attempts = attempt_records(reader, job.steps[-1].name, record.id)
     return ShownItem(
         job=job.name,
@@ -105,17 +108,17 @@ def _item(job: Job, reader: Reader, record: ItemRecord) -> ShownItem:
         is_selected=record.is_selected,
         fields=record.fields,
         settled_at=record.settled_at,
-        prompt=_prompt(job, record),
+        prompt=_prompt(job, record, prompts),
         attempts=tuple(map(_attempt, attempts)),
     )
 
 
-def _prompt(job: Job, record: ItemRecord) -> ShownPrompt:
+def _prompt(job: Job, record: ItemRecord, prompts: Prompts | None) -> ShownPrompt:
     """Prompts are not stored: rendered again, and compared with what was sent by fingerprint."""
     if record.fields is None:
         return ShownPrompt((), "cannot be shown: the store does not keep rows (retain.items)")
     try:
-        prompts = prompts_of(job, job.steps[-1])
+        prompts = prompts or prompts_of(job, job.steps[-1])
         rendered = prompts.render(record.fields)
     except TemplateError as error:
         return ShownPrompt((), str(error))

@@ -1,11 +1,15 @@
 """How latencies and tokens of answers spread: percentiles, and bins for a histogram."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from batchai.store.aggregates import Answered
 
 _STEPS = (1, 1.2, 1.5, 1.8, 2.2, 2.7, 3.3, 3.9, 4.7, 5.6, 6.8, 8.2)  # a decade in equal ratios
+
+_NARROW = 10  # times the least value: within it, bins are of one width
+_BINS = 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,10 +55,12 @@ def distributions(answered: Sequence[Answered], *, is_all: bool) -> Distribution
 
 
 def bins(values: Sequence[float], *, least: float) -> tuple[Bin, ...]:
-    """Counts in bins that widen with the values; the first may begin at 0."""
+    """Counts in bins of round edges: of one width, or widening where values spread far."""
     if not values:
         return ()
-    edges = [0.0, *_edges(least, max(values))]
+    edges = _edges(least, max(values))
+    if max(values) <= _NARROW * min(values):
+        edges = _even_edges(least, min(values), max(values))
     counts = [0] * (len(edges) - 1)
     place = 0
     for value in sorted(values):
@@ -86,11 +92,20 @@ def _percentile(milliseconds: Sequence[int], percent: int) -> float:
     return milliseconds[rank - 1] / 1000
 
 
+def _even_edges(least: float, low: float, high: float) -> list[float]:
+    """Multiples of a round number, about twenty of them, from `low` or below to above `high`."""
+    rough = max((high - low) / _BINS, least)
+    power = 10.0 ** math.floor(math.log10(rough))
+    step = next(power * each for each in (1, 2, 5, 10) if power * each >= rough)
+    first = math.floor(low / step)
+    return [round(step * each, 6) for each in range(first, math.floor(high / step) + 2)]
+
+
 def _edges(least: float, most: float) -> list[float]:
-    """From `least` up, until one is above `most`."""
-    edges: list[float] = []
+    """0, and from `least` up in equal ratios, until one is above `most`."""
+    edges: list[float] = [0.0]
     decade = least
-    while not edges or edges[-1] <= most:
+    while edges[-1] <= most:
         steps = (decade * step for step in _STEPS)
         # what is counted has whole numbers for edges, each once
         edges += [round(step, 6) if least < 1 else float(round(step)) for step in steps]

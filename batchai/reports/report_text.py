@@ -43,25 +43,34 @@ _COLUMNS = (
 def report_text(report: JobReport, name: str) -> str:
     """Short enough for breakfast. name: JOB as the user typed it, for what to type next."""
     blocks = [
-        [_headline(report, name)],
-        list(_remarks(report)),
+        [headline(report, name)],
+        list(remarks(report)),
         _failures(report),
         advice_lines(report.advice, name),
-        _sums(report),
+        table(rows) if (rows := sums_rows(report)) else [],
         costliest_lines(report.costliest),
     ]
     return "\n\n".join("\n".join(block) for block in blocks if block)
 
 
-def _headline(report: JobReport, name: str) -> str:
+def headline(report: JobReport, name: str) -> str:
+    """One line: what came out, what it cost, what to type next."""
+    following = next_command(report, name)
+    return outcome_line(report) + (f" · next: {following}" if following else "")
+
+
+def next_command(report: JobReport, name: str) -> str | None:
+    """What to type next, None where nothing is left to do."""
+    return next_step(_standing(report), name)
+
+
+def outcome_line(report: JobReport) -> str:
+    """One line: what came out and what it cost."""
     parts = [f"{report.items.get(State.SUCCEEDED, 0):,} succeeded"]
     parts += [f"{failure.items:,} {failure.kind}" for failure in report.failures]
     if pending := report.items.get(State.PENDING, 0):
         parts.append(f"{pending:,} to do")
     parts += _money(report)
-    following = next_step(_standing(report), name)
-    if following is not None:
-        parts.append(f"next: {following}")
     return " · ".join(parts)
 
 
@@ -90,7 +99,8 @@ def _standing(report: JobReport) -> Standing:
     )
 
 
-def _remarks(report: JobReport) -> Iterator[str]:
+def remarks(report: JobReport) -> Iterator[str]:
+    """What else there is to say, a line each."""
     yield _effort(report)
     if report.open.attempts:
         where = "in flight" if report.is_working else "in flight when the last launch died"
@@ -177,8 +187,11 @@ def _failures(report: JobReport) -> list[str]:
     return table(rows, left=(0, 2)) if len(rows) > 1 else []
 
 
-def _sums(report: JobReport) -> list[str]:
-    """Models, outcomes, runs and days in one table, so that their columns align."""
+def sums_rows(report: JobReport) -> list[list[str]]:
+    """Models, outcomes, runs, days and steps as one table, so that their columns align.
+
+    The first row is the header, the last one the total; a row with one cell begins a group.
+    """
     if not report.total.attempts:
         return []
     rows = [["", *_COLUMNS], ["by model"]]
@@ -193,7 +206,7 @@ def _sums(report: JobReport) -> list[str]:
     if len(report.steps) > 1:
         rows += [["by step"], *(_row(line.step, line.tally) for line in report.steps)]
     rows.append(["total", *_figures(report.total), *_waits(report.latency)])
-    return table(without_empty_columns(rows))
+    return without_empty_columns(rows)
 
 
 def _outcome_row(line: OutcomeLine) -> list[str]:

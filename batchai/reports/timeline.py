@@ -25,7 +25,8 @@ _MOST_BY_SECOND_MS = 2 * _HOUR
 class Bucket:
     """Attempts sent from `at` on, for the timeline's width. limited: turned away (429, 529, 503).
 
-    input_tokens: without what was read from a cache, as limits count them.
+    input_tokens: without what was read from a cache, as limits count them. busiest_minute: requests
+    in those 60 seconds, of all that end here, which saw most: what a limit is on.
     """
 
     at: datetime
@@ -35,6 +36,7 @@ class Bucket:
     cost_usd: Decimal
     input_tokens: int
     output_tokens: int
+    busiest_minute: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,9 +71,10 @@ def timeline(run_id: int, ticks: Sequence[Tick]) -> Timeline | None:
         return None
     span = ticks[-1].at - ticks[0].at
     width = next((width for width in _WIDTHS if span <= width * _MOST_BUCKETS), _DAY)
-    gathered: dict[int, list[Tick]] = {}
-    for tick in ticks:
-        gathered.setdefault(tick.at // width * width, []).append(tick)
+    gathered: dict[int, list[tuple[Tick, int]]] = {}
+    minutes = _windows(ticks, lambda tick: tick.attempts, _MINUTE)
+    for tick, minute in zip(ticks, minutes, strict=True):
+        gathered.setdefault(tick.at // width * width, []).append((tick, minute))
     buckets = tuple(_bucket(at, found) for at, found in gathered.items())
     return Timeline(run_id, width // 1000, buckets)
 
@@ -112,7 +115,8 @@ def _windows(ticks: Sequence[Tick], amount: Callable[[Tick], int], span_ms: int)
         yield total
 
 
-def _bucket(at: int, ticks: Sequence[Tick]) -> Bucket:
+def _bucket(at: int, found: Sequence[tuple[Tick, int]]) -> Bucket:
+    ticks = [tick for tick, _ in found]
     return Bucket(
         at=from_ms(at),
         attempts=sum(tick.attempts for tick in ticks),
@@ -121,4 +125,5 @@ def _bucket(at: int, ticks: Sequence[Tick]) -> Bucket:
         cost_usd=from_pico(sum(tick.cost_pico for tick in ticks)),
         input_tokens=sum(tick.input_tokens for tick in ticks),
         output_tokens=sum(tick.output_tokens for tick in ticks),
+        busiest_minute=max(minute for _, minute in found),
     )

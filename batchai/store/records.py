@@ -1,6 +1,6 @@
 """Single items in full, and short lists of them. Read-only; call within `Reader.snapshot()`."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
@@ -115,15 +115,23 @@ def item_records(
     ids = reader.query(
         f"SELECT i.id {where} ORDER BY i.position, i.id LIMIT :limit", {**values, "limit": limit}
     )
-    return int(total), _by_ids(reader, step, [row[0] for row in ids])
+    return int(total), list(records_of(reader, step, [row[0] for row in ids]))
 
 
-def _by_ids(reader: Reader, step: str, ids: Sequence[int]) -> list[ItemRecord]:
-    records = []
-    for item_id in ids:  # a screenful
+def records_of(reader: Reader, step: str, ids: Iterable[int]) -> Iterator[ItemRecord]:
+    """Items by their ids, one at a time."""
+    for item_id in ids:
         rows = reader.query(_ITEM + "WHERE i.id = :id", {"step": step, "id": item_id})
-        records += [_item(row) for row in rows]
-    return records
+        yield from map(_item, rows)
+
+
+def failed_ids(reader: Reader, step: str, *, limit: int) -> list[int]:
+    """The first selected items that failed or are held."""
+    where = _FROM + _CONDITIONS["failed"]
+    rows = reader.query(
+        f"SELECT i.id {where} ORDER BY i.id LIMIT :limit", {"step": step, "limit": limit}
+    )
+    return [row[0] for row in rows]
 
 
 def _item(row: DatabaseRow) -> ItemRecord:

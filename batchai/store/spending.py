@@ -27,6 +27,16 @@ def costliest(reader: Reader, *, limit: int) -> list[CostlyItem]:
     return [CostlyItem(*row) for row in rows]
 
 
+def costliest_ids(reader: Reader, *, limit: int) -> list[int]:
+    """The ids of the items that cost most, those without any cost last."""
+    rows = reader.query(
+        "SELECT item_id FROM item_steps GROUP BY item_id "
+        "ORDER BY sum(cost_pico) DESC, item_id LIMIT :limit",
+        {"limit": limit},
+    )
+    return [row[0] for row in rows]
+
+
 def reused(reader: Reader, run_id: int) -> tuple[int, int]:
     """Results of earlier runs that this one did not pay for again: how many, and their cost."""
     rows = reader.query(

@@ -1,0 +1,99 @@
+"""The items that the page holds, as data that can only be read: never markup, never a script."""
+
+import json
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Any
+
+from batchai.domain import State
+from batchai.reports.shown import ShownAttempt, ShownItem
+from batchai.reports.words import moment, printable, usd, wait
+
+_MOST_TEXT = 4_000  # of one text
+_MARKUP = {ord("<"): "\\u003c", ord(">"): "\\u003e", ord("&"): "\\u0026"}
+
+
+@dataclass(slots=True)
+class PageItems:
+    """Items as the page's script reads them; texts that many share are held once.
+
+    total: how many selected items there are, in the page or not. size: in bytes.
+    """
+
+    total: int
+    size: int = 0
+    items: list[str] = field(default_factory=list)
+    texts: dict[str, int] = field(default_factory=dict)
+
+    def fill(self, shown: Iterable[ShownItem], *, most_bytes: int) -> None:
+        """Take items in, in their order, until the page holds so much."""
+        for item in shown:
+            text = _escaped(self._values(item))
+            self.items.append(text)
+            self.size += _size(text)
+            if self.size >= most_bytes:
+                break
+
+    def json_text(self) -> str:
+        """JSON without a character that ends a script, or begins markup."""
+        items = ",".join(self.items)
+        return f'{{"texts":{_escaped(list(self.texts))},"items":[{items}]}}'
+
+    def _values(self, shown: ShownItem) -> dict[str, Any]:
+        item = shown.item
+        return {
+            "key": printable(item.key),
+            "state": item.kind or item.state.value
+            if item.state is State.FAILED
+            else item.state.value,
+            "good": item.state is State.SUCCEEDED,
+            "cost": usd(item.cost_usd),
+            "usd": float(item.cost_usd),
+            "attempts": item.attempts,
+            "error": _cut(item.error),
+            "answer": self._held(_text(item.result)) if item.result is not None else None,
+            "note": printable(shown.prompt.problem),
+            "prompt": [[turn.role, self._held(turn.content)] for turn in shown.prompt.turns],
+            "tries": [self._attempt(attempt) for attempt in shown.attempts],
+        }
+
+    def _attempt(self, attempt: ShownAttempt) -> list[Any]:
+        outcome = "not recorded" if attempt.outcome is None else attempt.outcome.value
+        return [
+            moment(attempt.sent_at),
+            outcome,
+            printable(attempt.model),
+            "" if attempt.latency_seconds is None else wait(attempt.latency_seconds),
+            attempt.tokens.input,
+            attempt.tokens.output,
+            usd(attempt.cost_usd),
+            _cut(attempt.detail),
+            self._held(attempt.answer) if attempt.answer else None,
+        ]
+
+    def _held(self, text: str) -> int:
+        """The number of a text."""
+        text = _cut(text)
+        if text not in self.texts:
+            self.texts[text] = len(self.texts)
+            self.size += _size(_escaped(text))
+        return self.texts[text]
+
+
+def _text(result: Any) -> str:
+    if isinstance(result, str):
+        return result
+    return json.dumps(result, indent=1, ensure_ascii=False)
+
+
+def _cut(text: str) -> str:
+    text = printable(text)
+    return text if len(text) <= _MOST_TEXT else f"{text[:_MOST_TEXT]}… (cut here)"
+
+
+def _escaped(value: Any) -> str:
+    return json.dumps(value, separators=(",", ":"), ensure_ascii=False).translate(_MARKUP)
+
+
+def _size(text: str) -> int:
+    return len(text.encode("utf-8", "replace"))
