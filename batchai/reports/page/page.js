@@ -15,7 +15,8 @@
     return made;
   };
   const text = (number) => (number === null ? "" : data.texts[number]);
-  const brief = (item) => (item.error || text(item.answer)).replace(/\s+/g, " ").slice(0, 160);
+  const brief = (item) => (item.error || text(item.answer).replace(/[{}"]/g, ""))
+    .replace(/\s+/g, " ").trim().slice(0, 160);
 
   const searched = (item) => {
     item.all ??= [item.key, item.state, item.error, text(item.answer), item.note,
