@@ -1,57 +1,81 @@
-"""How long a provider that does not serve is sat out."""
+"""How long a provider that does not serve is sat out, and how it is asked whether it does again."""
+
+from typing import NamedTuple
 
 from batchai.clock import Clock
 from batchai.domain import Outcome, Reply
+from batchai.engine.quota import RETRY_COST, TIMEOUT_COST, RetryQuota
 
 _AT_ONCE = frozenset({Outcome.RATE_LIMITED, Outcome.OVERLOADED})
 _AFTER_SOME = frozenset({Outcome.SERVER_ERROR, Outcome.CONNECTION_LOST, Outcome.TIMED_OUT})
+_FAILURES = _AT_ONCE | _AFTER_SOME
 _IN_A_ROW = 8  # failures that make an outage of what may be an item's own trouble
+_FIRST_HOLD_SECONDS = 0.5
 _LONGEST_HOLD_SECONDS = 60.0
 _FIRST_PATIENCE_SECONDS = 60.0  # nothing was ever served: a wrong address rather than an outage
 
 
-class Outage:
-    """Watches for failures without a served request between them.
+class Hold(NamedTuple):
+    """Nothing leaves for so long; then, where it is to be probed, one request at a time."""
 
-    Being rate limited or overloaded holds the whole scope at once, other failures when many come
-    in a row; holds double up to a minute. patience_seconds: `max_wait`.
+    seconds: float
+    probe: bool
+
+
+class Outage:
+    """A circuit breaker over failures without a served request between them.
+
+    Being rate limited or overloaded holds the whole scope at once; other failures do when many come
+    in a row, or more than the retry quota pays for. Holds double up to a minute, and a Retry-After
+    is never undercut. Once it is known that waiting a little was not enough, the provider is probed
+    with one request at a time: an outage costs one burst and then a request a minute, however many
+    items wait. The first request that is served ends it. patience_seconds: `max_wait`.
     """
 
     def __init__(self, *, patience_seconds: float, clock: Clock) -> None:
         self._patience = patience_seconds
         self._clock = clock
+        self._quota = RetryQuota()
         self._has_served = False
         self._since: float | None = None
         self._row = 0
         self._level = 0
+        self._probes = False
         self._held_until = float("-inf")
         self.reason = ""
+
+    @property
+    def waits_for(self) -> str | None:
+        """What a run that probes waits for, in words; None while there is no outage."""
+        if not self._probes or self._since is None:
+            return None
+        minutes = int((self._clock.monotonic() - self._since) / 60)
+        lasted = f", for {minutes} min now" if minutes else ""
+        return f"the provider{lasted} ({self.reason})"
 
     def explains(self, outcome: Outcome) -> bool:
         """Whether such a failure is the provider's now, not the item's."""
         return self._row >= _IN_A_ROW and outcome in _AFTER_SOME
 
-    def take(self, reply: Reply) -> float:
-        """Take a reply in; returns for how many seconds nothing should be sent."""
-        if reply.outcome not in _AT_ONCE | _AFTER_SOME:
-            self._has_served = True
-            self._since = None
-            self._row = self._level = 0
-            return 0.0
+    def take(self, reply: Reply) -> Hold | None:
+        """Take a reply in; returns how what would leave next is to be held back."""
+        outcome = reply.outcome
+        if outcome not in _FAILURES:
+            self._end()
+            return None
         now = self._clock.monotonic()
-        self._has_served |= reply.status is not None  # it is there, and speaks
-        self._since = now if self._since is None else self._since
-        self._row += 1
-        self.reason = (
-            f"{reply.outcome.value}: {reply.detail}" if reply.detail else reply.outcome.value
-        )
-        if reply.retry_after_seconds is not None:
-            self._held_until = max(self._held_until, now + reply.retry_after_seconds)
-            self.reason += f"; it asks to wait {reply.retry_after_seconds:,.0f} s"
-            return reply.retry_after_seconds
-        if reply.outcome in _AFTER_SOME and not self.explains(reply.outcome):
-            return 0.0
-        return self._hold(now)
+        self._note(reply, now)
+        if outcome in _AT_ONCE:
+            self._deepen(now, reply.retry_after_seconds or 0.0)
+            self._probes |= self._level > 1  # it had the time to recover once
+        else:
+            cost = TIMEOUT_COST if outcome is Outcome.TIMED_OUT else RETRY_COST
+            is_paid = self._quota.take(cost)
+            if is_paid and not self.explains(outcome) and reply.retry_after_seconds is None:
+                return None
+            self._deepen(now, reply.retry_after_seconds or 0.0)
+            self._probes |= not is_paid or self.explains(outcome)
+        return Hold(self._held_until - now, self._probes)
 
     def is_over_patience(self) -> bool:
         """Whether it has lasted longer than the job allows, or will have before the hold is over:
@@ -64,11 +88,27 @@ class Outage:
         until = max(self._clock.monotonic(), self._held_until)
         return until - self._since >= patience
 
-    def _hold(self, now: float) -> float:
+    def _end(self) -> None:
+        self._quota.refund()
+        self._has_served = True
+        if self._since is not None:
+            self._since = None
+            self._row = self._level = 0
+            self._probes = False
+
+    def _note(self, reply: Reply, now: float) -> None:
+        self._has_served |= reply.status is not None  # it is there, and speaks
+        self._since = now if self._since is None else self._since
+        self._row += 1
+        outcome = reply.outcome.value
+        self.reason = f"{outcome}: {reply.detail}" if reply.detail else outcome
+        if reply.retry_after_seconds is not None:
+            self.reason += f"; it asks to wait {reply.retry_after_seconds:,.0f} s"
+
+    def _deepen(self, now: float, least_seconds: float) -> None:
         """Only a failure after the last hold deepens it: those in flight together are one sign."""
-        if now < self._held_until:
-            return self._held_until - now
-        self._level += 1
-        hold = min(_LONGEST_HOLD_SECONDS, 0.5 * 2.0 ** (self._level - 1))
-        self._held_until = now + hold
-        return hold
+        hold = least_seconds
+        if now >= self._held_until:
+            hold = max(hold, min(_LONGEST_HOLD_SECONDS, _FIRST_HOLD_SECONDS * 2.0**self._level))
+            self._level = min(self._level + 1, 32)
+        self._held_until = max(self._held_until, now + hold)

@@ -114,7 +114,7 @@ class Runner:
     @property
     def waits_for(self) -> str | None:
         """What keeps the next request back, in words; None while it goes on."""
-        return self._gate.waiting_for
+        return self._outage.waits_for or self._gate.waiting_for
 
     async def run(
         self, reader: Reader, intake: Intake | None = None, *, only: frozenset[int] | None = None

@@ -67,8 +67,8 @@ class Origin:
 class Worker:
     """Does attempts for one launch and step. Raises StoreError when the ledger cannot be written.
 
-    hold: lets nothing leave for so many seconds. on_text: is told an item's key and each piece of
-    its answer as it is written; all requests are streamed then.
+    hold: lets nothing leave for so many seconds, then maybe one request at a time. on_text: is told
+    an item's key and each piece of its answer as it is written; all requests are streamed then.
     """
 
     def __init__(
@@ -78,7 +78,7 @@ class Worker:
         ledger: Ledger,
         clock: Clock,
         outage: Outage,
-        hold: Callable[[float], None],
+        hold: Callable[[float, bool], None],
         origin: Origin,
         on_text: Callable[[str, str], None] | None = None,
     ) -> None:
@@ -106,7 +106,8 @@ class Worker:
         await self._ledger.open_attempt(attempt)
         started = clock.monotonic()
         reply, result = await self._exchange(work, prepared)
-        self._hold(self._outage.take(reply))  # at once: the commit takes its time
+        if (held := self._outage.take(reply)) is not None:
+            self._hold(*held)  # at once: the commit takes its time
         reply, cost = self._priced(reply)
         settlement = self._settlement(attempt, reply, cost, clock.monotonic() - started)
         work.history.append(self._tried(reply, attempt.max_tokens))

@@ -33,12 +33,17 @@ class Concurrency(Protocol):
         """The provider failed (5xx, timeouts): no reason to shrink and none to grow."""
         ...
 
+    def restart(self) -> None:
+        """Begin with few slots again, as after an outage or a suspended machine."""
+        ...
+
 
 class Ramp:
     """From a few slots up to `cap`, one more with every success: doubling in every round trip."""
 
     def __init__(self, cap: int, *, start: int = RAMP_START) -> None:
-        self.limit = min(start, cap)
+        self._start = min(start, cap)
+        self.limit = self._start
         self._cap = cap
 
     def taken(self, in_flight: int) -> None:
@@ -54,6 +59,10 @@ class Ramp:
 
     def faulted(self, _now: float) -> None:
         """The number is the user's word."""
+
+    def restart(self) -> None:
+        """Ramp up once more."""
+        self.limit = min(self.limit, self._start)
 
 
 class Adaptive:
@@ -98,6 +107,12 @@ class Adaptive:
     def faulted(self, now: float) -> None:
         """Begin the round anew and pause growth."""
         self._grow_after = now + DEBOUNCE_SECONDS
+        self._begin_round()
+
+    def restart(self) -> None:
+        """Search anew: what the server could do before says little."""
+        self.limit = min(self.limit, AUTO_START)
+        self._was_congested = False
         self._begin_round()
 
     def _step(self) -> int:

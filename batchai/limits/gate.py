@@ -52,6 +52,7 @@ class Gate:
         self._changed = asyncio.Event()
         self._in_flight = 0
         self._floor = float("-inf")  # Retry-After: nothing leaves before
+        self._probes = False  # one request at a time until one is served
         self._waits_for: str | None = None
         self._ready_at: float | None = None
         self._has_pace = False  # a place in the pacer that is taken and not used yet
@@ -88,7 +89,7 @@ class Gate:
     def waiting_for(self) -> str | None:
         """What the head of the queue waits for, or None.
 
-        "slots", "budget", "retry-after", or a limit in words: "input tokens per minute".
+        "slots", "probe", "budget", "retry-after", or a limit in words: "input tokens per minute".
         """
         return self._waits_for
 
@@ -120,14 +121,20 @@ class Gate:
             finally:
                 self._waits_for = None
 
-    def hold(self, seconds: float) -> None:
-        """Let nothing leave for `seconds` (a Retry-After), plus up to 10 % or 5 s of jitter."""
+    def hold(self, seconds: float, probe: bool = False) -> None:
+        """Let nothing leave for `seconds` (a Retry-After), plus up to 10 % or 5 s of jitter.
+
+        probe: let one request at a time leave then, until one is served.
+        """
+        self._probes |= probe
         if seconds > 0:
             jitter = self._rng.uniform(0, min(JITTER_MAX_SECONDS, seconds * JITTER_SHARE))
             self._floor = max(self._floor, self._clock.monotonic() + seconds + jitter)
 
     def succeeded(self) -> None:
         """Say that a request was served: the number of slots may grow."""
+        if self._probes:
+            self.restart()
         self._concurrency.succeeded(self._clock.monotonic())
         self._changed.set()
 
@@ -138,6 +145,11 @@ class Gate:
     def faulted(self) -> None:
         """Say that the provider failed (5xx, timeout): adaptive slots stop growing for a while."""
         self._concurrency.faulted(self._clock.monotonic())
+
+    def restart(self) -> None:
+        """Begin with few slots again; the limits stay as they are."""
+        self._probes = False
+        self._concurrency.restart()
 
     def tune(self, limits: Limits) -> None:
         """Change the limits in mid-run; what is in flight stays, what was counted still counts."""
@@ -176,6 +188,8 @@ class Gate:
         if not self._budget.fits(ask.worst_cost):
             _refuse_unaffordable(ask, self._budget)
             return Obstacle("budget")
+        if self._probes and self._in_flight:
+            return Obstacle("probe")
         if self._in_flight >= self._concurrency.limit:
             return Obstacle("slots")
         return None

@@ -1,12 +1,14 @@
 """How long a provider that does not serve is sat out, on virtual time."""
 
 from collections.abc import Iterator
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
 
 from batchai.domain import Outcome, Reply, State
-from batchai.engine.outage import Outage
+from batchai.engine.outage import Hold, Outage
+from batchai.engine.quota import RETRY_COST, TOKENS
 from batchai.engine.runner import Reason
 from tests.engine.rig import GOOD, SERVER_ERROR, rig, texts
 from tests.virtual import VirtualClock, run_virtual
@@ -17,7 +19,14 @@ RATE_LIMITED = Reply(Outcome.RATE_LIMITED, status=429)
 
 
 def held(outage: Outage, *replies: Reply) -> list[float]:
-    return [outage.take(reply) for reply in replies]
+    """Seconds of hold after each of them; 0 where nothing is held."""
+    return [hold.seconds if (hold := outage.take(reply)) else 0.0 for reply in replies]
+
+
+def probes(outage: Outage, reply: Reply) -> bool:
+    """Whether one request at a time may leave after it."""
+    hold = outage.take(reply)
+    return hold is not None and hold.probe
 
 
 def an_outage(clock: VirtualClock, patience: float = 3600) -> Outage:
@@ -30,9 +39,9 @@ def test_being_told_to_wait_holds_at_once_and_doubles_up_to_a_minute(reply: Repl
         clock = VirtualClock()
         outage, holds = an_outage(clock), []
         for _ in range(10):
-            holds.append(outage.take(reply))
+            holds += held(outage, reply)
             await clock.sleep(holds[-1] + 0.01)
-        assert holds == [0.5, 1, 2, 4, 8, 16, 32, 60, 60, 60]
+        assert holds == pytest.approx([0.5, 1, 2, 4, 8, 16, 32, 60, 60, 60])
 
     run_virtual(main())
 
@@ -51,12 +60,45 @@ def test_other_failures_hold_only_when_many_come_in_a_row() -> None:
         outage = an_outage(VirtualClock())
         assert held(outage, *[SERVER_ERROR] * 7) == [0] * 7
         assert not outage.explains(Outcome.SERVER_ERROR)
-        assert outage.take(SERVER_ERROR) == 0.5
+        assert outage.take(SERVER_ERROR) == Hold(0.5, probe=True)
         assert outage.explains(Outcome.SERVER_ERROR)
         assert not outage.explains(Outcome.MALFORMED)
-        assert outage.take(GOOD) == 0
+        assert outage.take(GOOD) is None
         assert not outage.explains(Outcome.SERVER_ERROR)
-        assert outage.take(SERVER_ERROR) == 0
+        assert outage.take(SERVER_ERROR) is None
+
+    run_virtual(main())
+
+
+def test_a_provider_that_has_not_recovered_after_a_hold_is_probed() -> None:
+    async def main() -> None:
+        clock = VirtualClock()
+        outage = an_outage(clock)
+        assert not any(probes(outage, OVERLOADED) for _ in range(50))
+        await clock.sleep(0.6)
+        assert probes(outage, OVERLOADED)
+        assert outage.waits_for == "the provider (overloaded)"
+        await clock.sleep(200)
+        assert outage.waits_for == "the provider, for 3 min now (overloaded)"
+        outage.take(GOOD)
+        assert outage.waits_for is None
+        assert not probes(outage, OVERLOADED)
+
+    run_virtual(main())
+
+
+def test_more_failures_than_the_retry_quota_pays_for_are_an_outage_too() -> None:
+    """Half of the requests served: never many failures in a row, but every retry adds load."""
+
+    async def main() -> None:
+        outage, retries = an_outage(VirtualClock()), 0
+        while not probes(outage, SERVER_ERROR):
+            outage.take(GOOD)
+            retries += 1
+        assert retries == (TOKENS - RETRY_COST) // (RETRY_COST - 1) + 1
+        for _ in range(RETRY_COST):
+            assert outage.take(GOOD) is None
+        assert outage.take(SERVER_ERROR) is None
 
     run_virtual(main())
 
@@ -64,7 +106,8 @@ def test_other_failures_hold_only_when_many_come_in_a_row() -> None:
 def test_the_providers_own_word_counts() -> None:
     async def main() -> None:
         outage = an_outage(VirtualClock())
-        assert outage.take(Reply(Outcome.RATE_LIMITED, retry_after_seconds=17.5)) == 17.5
+        limited = Reply(Outcome.RATE_LIMITED, retry_after_seconds=17.5)
+        assert held(outage, limited) == [pytest.approx(17.5)]
         assert not outage.is_over_patience()
 
     run_virtual(main())
@@ -121,8 +164,10 @@ def test_an_hour_of_outage_costs_a_bounded_number_of_requests_and_is_survived(
             it.script.answer = answer
             assert (await it.work()).reason is Reason.FINISHED
             assert {row.state for row in it.rows()} == {State.SUCCEEDED}
-            assert it.outcomes()["server_error"] < 600
+            assert it.outcomes()["server_error"] < 8 + 70  # in flight, then a probe a minute
             assert 3620 < clock.monotonic() - begin < 3900
+            probing = [at - begin for at in it.script.times if 30 < at - begin < 3620]
+            assert all(after - at > 1 for at, after in pairwise(probing))  # one at a time
 
     run_virtual(main())
 

@@ -203,7 +203,7 @@ async def test_what_the_provider_says_about_waiting_holds_before_the_commit(
             ledger=it.store.ledger,
             clock=clock,
             outage=Outage(patience_seconds=3600, clock=clock),
-            hold=lambda seconds: holds.append((seconds, it.reader.open_attempts()[0])),
+            hold=lambda seconds, _: holds.append((seconds, it.reader.open_attempts()[0])),
             origin=Origin(run.id, 1),
         )
         it.script.latency_seconds = 0

@@ -1,5 +1,7 @@
 """The number of slots: a ramp to a fixed cap, or additive increase and multiplicative decrease."""
 
+from typing import Any
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -122,3 +124,17 @@ def test_adaptive_slots_find_the_level_that_a_provider_bears() -> None:
 
     assert max(levels) <= bearable * 1.5
     assert sum(levels[40:]) / len(levels[40:]) == pytest.approx(bearable * 0.9, rel=0.08)
+
+
+@pytest.mark.parametrize("setting", [100, "auto"])
+def test_a_restart_begins_with_few_slots_and_grows_as_fast_as_at_first(setting: Any) -> None:
+    slots = concurrency_for(setting)
+    first = slots.limit
+    for round_number in range(4):
+        play_round(slots, float(round_number))
+    slots.congested(5.0)
+    slots.restart()
+    assert slots.limit == first
+
+    play_round(slots, 30.0)
+    assert slots.limit >= first * 1.5

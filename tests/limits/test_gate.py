@@ -145,3 +145,28 @@ def test_a_refusal_takes_nothing_and_the_next_in_line_is_admitted() -> None:
         assert kinds == [OverLimitError, BudgetExhaustedError, Permit]
 
     run_virtual(main())
+
+
+def test_a_probed_provider_gets_one_request_at_a_time_until_one_is_served() -> None:
+    clock = VirtualClock()
+
+    async def main() -> None:
+        gate = Gate(Limits(concurrency=50), clock=clock)
+        for _ in range(40):
+            gate.succeeded()
+        assert gate.concurrency > 40
+        begin = clock.monotonic()
+
+        gate.hold(10, probe=True)
+        probe = await gate.acquire(SMALL)
+        assert 10 <= clock.monotonic() - begin <= 11
+        following = asyncio.create_task(gate.acquire(SMALL))
+        await settle_down()
+        assert (gate.waiting_for, gate.in_flight) == ("probe", 1)
+
+        gate.succeeded()
+        finish(probe)
+        finish(await following)
+        assert gate.concurrency == 5  # all at once would push it over again
+
+    run_virtual(main())
