@@ -1,5 +1,6 @@
 """When to stop a broken job: most of its first items fail, or too many of the last."""
 
+import math
 from collections import Counter, deque
 from dataclasses import dataclass
 from decimal import Decimal
@@ -28,11 +29,17 @@ class Canary:
         self._begun = 0
         self._succeeded = 0
         self._failures: list[Failure] = []
+        self.has_passed = False
 
     @property
     def admits(self) -> bool:
         """Whether another item may begin."""
-        return self._begun < self._size or self._has_passed
+        return self.has_passed or self._begun < self._size
+
+    @property
+    def failures_to_stop(self) -> int:
+        """How many more failures would stop the launch."""
+        return self._size // 2 + 1 - len(self._failures)
 
     def begin(self) -> None:
         """An item begins."""
@@ -41,29 +48,32 @@ class Canary:
     def succeeded(self) -> None:
         """An item succeeded."""
         self._succeeded += 1
+        self.has_passed = 2 * self._succeeded >= self._size
 
     def failed(self, failure: Failure) -> str | None:
         """An item failed; returns why the launch should stop, None while it should not."""
-        if self._has_passed:
+        if self.has_passed:
             return None
         self._failures.append(failure)
-        if 2 * len(self._failures) <= self._size:
+        if self.failures_to_stop > 0:
             return None
         found = f"{len(self._failures)} of the first {self._size} items failed"
         return f"{found}, {_mostly(self._failures)}"
-
-    @property
-    def _has_passed(self) -> bool:
-        return 2 * self._succeeded >= self._size
 
 
 class FailureWatch:
     """`stop_if`: so many of the last settled items failed; never before `of_last` are settled."""
 
     def __init__(self, *, share: Decimal, of_last: int) -> None:
-        self._share = share
+        self._size = of_last
+        self._threshold = max(1, math.ceil(share * of_last))
         self._last: deque[Failure | None] = deque(maxlen=of_last)
         self._failed = 0
+
+    @property
+    def failures_to_stop(self) -> int:
+        """How many more failures would stop the launch, at least."""
+        return max(1, self._threshold - self._failed, self._size - len(self._last))
 
     def succeeded(self) -> None:
         """An item succeeded."""
@@ -72,14 +82,13 @@ class FailureWatch:
     def failed(self, failure: Failure) -> str | None:
         """An item failed; returns why the launch should stop, None while it should not."""
         self._push(failure)
-        size = self._last.maxlen or 0
-        if len(self._last) < size or self._failed < self._share * size:
+        if len(self._last) < self._size or self._failed < self._threshold:
             return None
         failures = [failure for failure in self._last if failure is not None]
-        return f"{self._failed} of the last {size} items failed, {_mostly(failures)}"
+        return f"{self._failed} of the last {self._size} items failed, {_mostly(failures)}"
 
     def _push(self, failure: Failure | None) -> None:
-        if len(self._last) == self._last.maxlen and self._last[0] is not None:
+        if len(self._last) == self._size and self._last[0] is not None:
             self._failed -= 1
         self._last.append(failure)
         self._failed += failure is not None

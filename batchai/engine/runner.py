@@ -8,6 +8,7 @@ slot. Stopping drains: the dispatcher ends, attempts in flight finish and are re
 import asyncio
 import heapq
 import logging
+from collections import deque
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from enum import StrEnum
@@ -17,7 +18,7 @@ from itertools import count
 from batchai.clock import Clock
 from batchai.domain import Outcome
 from batchai.engine import policy
-from batchai.engine.canary import Canary, Failure, FailureWatch
+from batchai.engine.canary import Failure
 from batchai.engine.feed import Feed
 from batchai.engine.intake import Intake
 from batchai.engine.outage import Outage
@@ -25,6 +26,7 @@ from batchai.engine.policy import Tried
 from batchai.engine.progress import Progress
 from batchai.engine.scan import UNRENDERABLE
 from batchai.engine.step import PreparedStep
+from batchai.engine.watch import Watch
 from batchai.engine.worker import Ended, Prepared, Work, Worker
 from batchai.errors import (
     BudgetExhaustedError,
@@ -86,7 +88,7 @@ class Runner:
         worker: Worker,
         gate: Gate,
         outage: Outage,
-        watches: tuple[Canary, FailureWatch] | None,
+        watch: Watch | None,
         progress: Progress,
         clock: Clock,
     ) -> None:
@@ -94,11 +96,12 @@ class Runner:
         self._worker = worker
         self._gate = gate
         self._outage = outage
-        self._watches = watches
+        self._watch = watch
         self._progress = progress
         self._clock = clock
         self._wake = asyncio.Event()
         self._waiting: list[tuple[float, int, Work]] = []  # due time, ticket, work
+        self._held: deque[Work] = deque()  # due, and held back by the watch
         self._tickets = count()
         self._in_flight = 0
         self._end: End | None = None
@@ -196,6 +199,8 @@ class Runner:
                 feed.give_back(work.item_id)
                 continue
             self._in_flight += 1
+            if self._watch is not None:
+                self._watch.ask(work.item_id)
             attempt = partial(self._attempt, work, prepared, permit, feed)
             tasks.create_task(self._guard(attempt))
 
@@ -204,8 +209,8 @@ class Runner:
         while True:
             self._wake.clear()
             now = self._clock.monotonic()
-            if self._waiting and self._waiting[0][0] <= now:
-                return heapq.heappop(self._waiting)[2]
+            if (due_work := self._due(now)) is not None:
+                return due_work
             item = feed.take() if self._may_begin() else None
             if item is not None:
                 work = await self._begin(item, reader)
@@ -213,21 +218,40 @@ class Runner:
                     return work
                 feed.give_back(item.item_id)
                 continue
-            if feed.is_exhausted and not self._waiting and not self._in_flight:
+            is_idle = not (self._waiting or self._held or self._in_flight)
+            if feed.is_exhausted and is_idle:
                 return None
             due = self._waiting[0][0] - now if self._waiting else None
             await self._clock.wait(self._wake, due)
 
+    def _due(self, now: float) -> Work | None:
+        """The retry that is due longest and may be sent; those that may not wait their turn.
+
+        What comes back is due before what was held back: items are asked to their end one after
+        the other, so that few of them decide whether the job is broken.
+        """
+        while self._waiting and self._waiting[0][0] <= now:
+            work = heapq.heappop(self._waiting)[2]
+            if self._may_ask(work):
+                return work
+            self._held.append(work)
+        if self._held and self._may_ask(self._held[0]):
+            return self._held.popleft()
+        return None
+
+    def _may_ask(self, work: Work) -> bool:
+        return self._watch is None or self._watch.may_ask(work.item_id)
+
     def _may_begin(self) -> bool:
-        """Whether a new item may be begun: not too many wait, and the canary allows it."""
-        if self._watches is not None and not self._watches[0].admits:
+        """Whether a new item may be begun: not too many wait, and the watch allows it."""
+        if self._watch is not None and not self._watch.may_begin:
             return False
-        return len(self._waiting) < _MOST_WAITING
+        return len(self._waiting) + len(self._held) < _MOST_WAITING
 
     async def _begin(self, item: PendingItem, reader: Reader) -> Work | None:
         """Render an item; one that cannot be rendered fails here and costs nothing."""
-        if self._watches is not None:
-            self._watches[0].begin()
+        if self._watch is not None:
+            self._watch.begin()
         work = Work(item.item_id, item.key, _NOTHING, UNRENDERABLE, item.attempts + 1)
         if item.row is None:
             await self._fail_unsent(work, Outcome.UNRENDERABLE, "its row is not in the store")
@@ -274,14 +298,17 @@ class Runner:
             case policy.Again(delay_seconds=delay):
                 due = self._clock.monotonic() + delay
                 heapq.heappush(self._waiting, (due, next(self._tickets), work))
+                if self._watch is not None:
+                    self._watch.ask_again(work.item_id, outcome)
             case policy.Stop():
                 self.stop(_STOPS[outcome], ended.settlement.detail)
             case policy.Succeed() | policy.Fix():
                 feed.give_back(work.item_id)
-                self._watch(None)
+                if self._watch is not None:
+                    self._watch.succeeded(work.item_id)
             case policy.Fail():
                 feed.give_back(work.item_id)
-                self._watch(Failure(outcome.value, ended.settlement.detail))
+                self._note_failure(work, outcome, ended.settlement.detail)
         if self._outage.is_over_patience():
             self.stop(Reason.OUTAGE, self._outage.reason)
 
@@ -294,18 +321,18 @@ class Runner:
         else:
             self._gate.succeeded()
 
-    def _watch(self, failure: Failure | None) -> None:
-        """A broken job stops: the canary looks at the first items, `stop_if` at the last."""
-        for watch in self._watches or ():
-            if failure is None:
-                watch.succeeded()
-            elif reason := watch.failed(failure):
-                self.stop(Reason.STOP_IF, reason)
+    def _note_failure(self, work: Work, outcome: Outcome, detail: str) -> None:
+        """A broken job stops."""
+        if self._watch is None:
+            return
+        reason = self._watch.failed(work.item_id, Failure(outcome.value, detail))
+        if reason is not None:
+            self.stop(Reason.STOP_IF, reason)
 
     async def _fail_unsent(self, work: Work, outcome: Outcome, detail: str) -> None:
         await self._worker.settle_unsent(work, outcome, detail)
         self._progress.fail_unsent(outcome.value)
-        self._watch(Failure(outcome.value, detail))
+        self._note_failure(work, outcome, detail)
 
 
 def _history(reader: Reader, item: PendingItem, step: str) -> list[Tried]:

@@ -9,11 +9,11 @@ from datetime import timedelta
 
 from batchai.clock import Clock
 from batchai.domain import State
-from batchai.engine.canary import Canary, FailureWatch
 from batchai.engine.intake import Intake
 from batchai.engine.outage import Outage
 from batchai.engine.progress import Progress
 from batchai.engine.runner import End, Reason, Runner
+from batchai.engine.watch import Watch
 from batchai.engine.worker import Origin, Worker
 from batchai.errors import StoreError
 from batchai.limits import Budget, Gate, Past
@@ -76,7 +76,7 @@ class Launch:
             worker=worker,
             gate=gate,
             outage=outage,
-            watches=_watches(job.stop_if),
+            watch=_watch(job.stop_if),
             progress=progress,
             clock=clock,
         )
@@ -205,10 +205,10 @@ def begin_or_continue(job: Job, store: Store, *, clock: Clock) -> Run:
     return last
 
 
-def _watches(stop_if: StopIf | None) -> tuple[Canary, FailureWatch] | None:
+def _watch(stop_if: StopIf | None) -> Watch | None:
     if stop_if is None:
         return None
-    return Canary(), FailureWatch(share=stop_if.failed_share, of_last=stop_if.of_last)
+    return Watch(share=stop_if.failed_share, of_last=stop_if.of_last)
 
 
 def _past(reader: Reader, limits: Limits, clock: Clock) -> list[Past]:

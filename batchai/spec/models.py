@@ -145,7 +145,7 @@ class StopIf(Strict):
     """Stops a run when so large a share of the items settled last has failed."""
 
     failed_share: Share = Decimal("0.5")  # `failed: 50%`
-    of_last: Positive = 100
+    of_last: Positive = 50
 
 
 class Grow(Strict):
