@@ -32,6 +32,7 @@ def run(options: argparse.Namespace) -> int:
         fresh=options.fresh,
         yes=options.yes,
         overwrite=options.overwrite,
+        drain_seconds=options.drain,
     )
     terminal = Terminal()
     try:

@@ -177,6 +177,13 @@ def _add_run(commands: _Commands) -> None:
         run.add_argument(
             "--fresh", action="store_true", help="start from nothing (the old store is kept)"
         )
+        run.add_argument(
+            "--drain",
+            type=_seconds,
+            metavar="TIME",
+            help="how long what is in flight may take after SIGTERM or Ctrl-C, such as 20s; what "
+            "has no answer by then counts as unknown (default: each request's own deadline)",
+        )
         run.add_argument("--yes", action="store_true", help="spend without a budget, do not ask")
         run.add_argument(
             "--overwrite", action="store_true", help="replace a result file of another hand"
@@ -324,6 +331,15 @@ def _job_command(
 
 def _json(command: argparse.ArgumentParser) -> None:
     command.add_argument("--json", action="store_true", help="print JSON of a stable shape")
+
+
+def _seconds(text: str) -> float:
+    from batchai.spec.amounts import seconds_of
+
+    seconds = seconds_of(text)
+    if seconds is None:
+        raise argparse.ArgumentTypeError("must be a time such as 20s or 2m")
+    return seconds
 
 
 def _number(text: str) -> int:

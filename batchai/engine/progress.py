@@ -41,6 +41,11 @@ class Progress:
         """Items that this launch brought to an end."""
         return self.succeeded + self.failed.total()
 
+    @property
+    def moved(self) -> object:
+        """Is another when the launch came forward: items found or settled, answers paid."""
+        return self.settled, self.to_send, self.changes.total(), self.input_tokens
+
     def take(self, ended: Ended) -> None:
         """Count an attempt and what it made of its item."""
         settlement = ended.settlement

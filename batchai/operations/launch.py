@@ -9,6 +9,7 @@ from datetime import timedelta
 
 from batchai.clock import Clock
 from batchai.domain import State
+from batchai.engine.heartbeat import ClockGap, Watchdog
 from batchai.engine.intake import Intake
 from batchai.engine.outage import Outage
 from batchai.engine.progress import Progress
@@ -19,7 +20,7 @@ from batchai.errors import StoreError
 from batchai.limits import Budget, Gate, Past
 from batchai.operations.changes import Approach, scan_is_done, scan_of
 from batchai.operations.opening import Opened
-from batchai.reports.words import usd
+from batchai.reports.words import counted, span, usd
 from batchai.spec import spec_identity
 from batchai.spec.models import Job, Limits, StopIf
 from batchai.store import Reader, Store
@@ -38,7 +39,10 @@ _SIGNALS = {signal.SIGINT: Reason.INTERRUPTED, signal.SIGTERM: Reason.TERMINATED
 
 
 class Launch:
-    """Works on a run of an opened job, once. on_text: see Worker."""
+    """Works on a run of an opened job, once. on_text: see Worker.
+
+    drain_seconds: how long what is in flight may take after a signal; None = until each deadline.
+    """
 
     def __init__(
         self,
@@ -47,15 +51,19 @@ class Launch:
         progress: Progress,
         *,
         on_text: Callable[[str, str], None] | None = None,
+        drain_seconds: float | None = None,
     ) -> None:
         job, step, store, clock = opened.job, opened.step, opened.store, opened.clock
         self._opened = opened
         self._progress = progress
+        self._drain_seconds = drain_seconds
+        self._leaves_at: asyncio.TimerHandle | None = None
+        self._is_interrupted = False
         progress.budget, progress.spent_before = job.budget_usd, run.cost
         self.run = run
         self._id = store.begin_launch(run.id, now=clock.utcnow())
         self._budget = Budget(job.budget_usd, spent=run.cost, unconfirmed=run.unconfirmed)
-        gate = Gate(
+        self._gate = gate = Gate(
             job.limits,
             clock=clock,
             budget=self._budget,
@@ -128,12 +136,42 @@ class Launch:
                 return await self._runner.run(self._opened.store.reader, intake, only=only)
         finally:
             heartbeat.cancel()
+            if self._leaves_at is not None:
+                self._leaves_at.cancel()
             self._opened.console.show(self._progress, None)
 
     async def _show(self) -> None:
+        clock = self._opened.clock
+        watchdog, gap = Watchdog(clock), ClockGap(clock)
         while True:
             self._opened.console.show(self._progress, self._runner.waits_for)
-            await self._opened.clock.sleep(_SHOW_SECONDS)
+            if (still := watchdog.look(self._progress.moved)) is not None:
+                self._say_still(still)
+            await clock.sleep(_SHOW_SECONDS)
+            if (asleep := gap.look()) is not None:
+                self._wake_up(asleep)
+
+    def _say_still(self, seconds: float) -> None:
+        """A run in which nothing moves says so, and why, as far as it knows."""
+        in_flight = self._runner.in_flight
+        parts = []
+        if waits_for := self._runner.waits_for:
+            parts.append(f"waits for {waits_for}")
+        if in_flight:
+            parts.append(f"{counted(in_flight, 'request')} in flight, each until its deadline")
+        if not self._progress.is_counted:
+            parts.append("the input is being read")
+        why = "; ".join(parts) or "nothing is known of why"
+        self._opened.console.say(f"Nothing has moved for {span(seconds)}: {why}.")
+
+    def _wake_up(self, seconds: float) -> None:
+        """After a gap of the clock the old connections are gone, and so may be the old capacity."""
+        self._opened.step.provider.reconnect()
+        self._gate.restart()
+        self._opened.console.say(
+            f"The machine or this process stood still for {span(seconds)}: going on over new "
+            "connections, slowly at first."
+        )
 
     @contextmanager
     def _signals(self) -> Iterator[None]:
@@ -152,15 +190,25 @@ class Launch:
                 loop.remove_signal_handler(number)
 
     def _interrupt(self, reason: Reason) -> None:
-        if self._runner.is_stopping:
-            self._opened.console.say("Leaving now. What was in flight counts as unknown.")
-            self._runner.abandon()
+        if self._is_interrupted:
+            self._leave("Leaving now.")
             return
+        self._is_interrupted = True
         self._runner.stop(reason)
+        bound = ""
+        if self._drain_seconds is not None:
+            bound = f" for up to {span(self._drain_seconds)}"
+            self._leaves_at = asyncio.get_running_loop().call_later(
+                self._drain_seconds, self._leave, "The time of --drain is over."
+            )
         self._opened.console.say(
-            f"Finishing {self._runner.in_flight} in flight (^C again leaves now, up to "
+            f"Finishing {self._runner.in_flight} in flight{bound} (^C again leaves now, up to "
             f"{usd(self._budget.reserved)} unconfirmed)."
         )
+
+    def _leave(self, why: str) -> None:
+        self._opened.console.say(f"{why} What was in flight counts as unknown.")
+        self._runner.abandon()
 
 
 def exit_code(job: Job, end: End, counts: Mapping[State, int]) -> int:

@@ -35,13 +35,17 @@ from batchai.store.queries import Run
 
 @dataclass(frozen=True, slots=True)
 class RunOptions:
-    """What the user said beside the job. retry: outcomes to try again, empty = all that failed."""
+    """What the user said beside the job. retry: outcomes to try again, empty = all that failed.
+
+    drain_seconds: how long what is in flight may take after a signal; None = until each deadline.
+    """
 
     retry: frozenset[str] | None = None
     changed: Changed | None = None
     fresh: bool = False
     yes: bool = False
     overwrite: bool = False
+    drain_seconds: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,7 +104,7 @@ async def _run(found: Opened, options: RunOptions) -> RunSummary:
         return await _nothing_to_send(found, options, progress)
     begin_scan(store, approach)
     run = begin_or_continue(found.job, store, clock=found.clock)
-    launch = Launch(found, run, progress)
+    launch = Launch(found, run, progress, drain_seconds=options.drain_seconds)
     started = found.clock.monotonic()
     end = await launch.work(approach)
     code = launch.end(end)

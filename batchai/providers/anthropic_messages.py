@@ -54,6 +54,7 @@ class AnthropicMessages:
             key=key,
             # without the timeout the header x-stainless-timeout is NOT_GIVEN
             options=request_options(timeout),
+            reconnect=http_client.reconnect,
         )
         self._bodies = Bodies(_constant_part)
 
@@ -80,6 +81,10 @@ class AnthropicMessages:
     def counted_input_tokens(self, usage: Usage) -> int:
         """Cache reads are free of the input token limit; cache writes count."""
         return usage.input - usage.cache_read
+
+    def reconnect(self) -> None:
+        """Send what follows over new connections."""
+        self._line.reconnect()
 
     async def close(self) -> None:
         """Close connections; a second call does nothing."""

@@ -31,6 +31,10 @@ class Provider(Protocol):
         """What of a usage counts against the account's input token limit."""
         ...
 
+    def reconnect(self) -> None:
+        """Send what follows over new connections; what is in flight keeps its own."""
+        ...
+
     async def close(self) -> None:
         """Close connections, and the server where the provider started one."""
         ...

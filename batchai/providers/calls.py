@@ -40,7 +40,7 @@ class Line:
     status_error, connection_error: the SDK's exceptions with and without an HTTP response.
     url: complete, since an SDK parses and joins one that is relative for each request.
     read: a decoded 200 → outcome, text, usage, model and detail. fold: begins to put the events of
-    a streamed one together. key: only to redact it.
+    a streamed one together. key: only to redact it. reconnect: leaves idle connections.
     """
 
     client: SdkClient
@@ -51,6 +51,7 @@ class Line:
     fold: Callable[[], Fold]
     key: str | None
     options: Mapping[str, Any]
+    reconnect: Callable[[], None]
 
 
 async def call(line: Line, body: bytes, *, deadline_seconds: float) -> Reply:

@@ -10,7 +10,7 @@ from batchai.providers.transport import CONNECT_SECONDS, KeepaliveTransport
 _NEGOTIATION = (b"accept-encoding", b"connection")  # of httpx2's own headers; the SDKs set the rest
 
 
-def open_http(base_url: str) -> tuple[httpx2.Timeout, httpx2.AsyncClient]:
+def open_http(base_url: str) -> tuple[httpx2.Timeout, "StraightClient"]:
     """A timeout and a client for an SDK at `base_url`.
 
     The timeout bounds single socket operations; each call has its own total deadline on top.
@@ -37,11 +37,12 @@ class StraightClient(httpx2.AsyncClient):
     the address twice, and merges and copies all headers, for each request.
     """
 
-    def __init__(self, transport: httpx2.AsyncBaseTransport, timeout: httpx2.Timeout) -> None:
+    def __init__(self, transport: KeepaliveTransport, timeout: httpx2.Timeout) -> None:
         super().__init__(
             transport=transport, timeout=timeout, follow_redirects=False, trust_env=False
         )
         self._straight = transport
+        self.reconnect = transport.reconnect
         self._own_headers = [item for item in self.headers.raw if item[0].lower() in _NEGOTIATION]
         self._address = ("", httpx2.URL(""))
 

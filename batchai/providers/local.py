@@ -95,6 +95,9 @@ class LocalProvider:
         """All input."""
         return self._encoder.counted_input_tokens(usage)
 
+    def reconnect(self) -> None:
+        """Nothing: the server slept with this process."""
+
     async def close(self) -> None:
         """End the server and the connections; a second call does nothing."""
         await self._encoder.close()

@@ -58,6 +58,7 @@ class OpenAIChat:
             fold=CompletionFold,
             key=key,
             options=request_options(timeout, headers=None if key else keyless),
+            reconnect=http_client.reconnect,
         )
         self._bodies = Bodies(_constant_part)
 
@@ -87,6 +88,10 @@ class OpenAIChat:
     def counted_input_tokens(self, usage: Usage) -> int:
         """All input counts against OpenAI's token limit, cached or not."""
         return usage.input
+
+    def reconnect(self) -> None:
+        """Send what follows over new connections."""
+        self._line.reconnect()
 
     async def close(self) -> None:
         """Close connections; a second call does nothing."""

@@ -49,6 +49,7 @@ class KeepaliveTransport(httpx2.AsyncBaseTransport):
         self._proxy = proxy_for(base_url)
         self._uses_tls = base_url.startswith("https:")
         self._session: aiohttp.ClientSession | None = None  # opened on the running loop
+        self._former: list[aiohttp.ClientSession] = []  # may have requests in flight
 
     async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:
         """Raises NotSentError or AnswerLostError; their messages name no header and no content."""
@@ -74,11 +75,21 @@ class KeepaliveTransport(httpx2.AsyncBaseTransport):
             raise AnswerLostError(_reason(error), request=request) from error
         return _answer(request, response, content)
 
+    def reconnect(self) -> None:
+        """Send what follows over new connections; what is in flight keeps its own.
+
+        After the machine was suspended, the other ends of idle connections are gone. An answer that
+        is on its way may still come, and is paid for.
+        """
+        if self._session is not None:
+            self._former.append(self._session)
+            self._session = None
+
     async def aclose(self) -> None:
         """Close every connection; a second call does nothing."""
-        session, self._session = self._session, None
-        if session is not None:
-            await session.close()
+        self.reconnect()
+        while self._former:
+            await self._former.pop().close()
 
 
 def proxy_for(base_url: str) -> str | None:

@@ -81,15 +81,23 @@ class Duration:
 
     def read(self, node: Node, reader: Reader) -> float:  # noqa: ARG002
         text = written(node)
-        if not _DURATION.fullmatch(text):
+        seconds = seconds_of(text)
+        if seconds is None:
             unit = f": write {text}s for seconds" if WHOLE.fullmatch(text) else ""
             raise wrong(node, f"must be a time such as 90s, 15m, 1h or 2d, not {shown(node)}{unit}")
-        return sum(
-            float(number) * _UNITS[unit] for number, unit in re.findall(r"([0-9.]+)([smhd])", text)
-        )
+        return seconds
 
     def schema(self) -> JsonSchema:
         return {"type": "string", "pattern": f"^{_DURATION.pattern}$"}
+
+
+def seconds_of(text: str) -> float | None:
+    """The seconds of a duration such as `1h30m`; None where the text is none."""
+    if not _DURATION.fullmatch(text):
+        return None
+    return sum(
+        float(number) * _UNITS[unit] for number, unit in re.findall(r"([0-9.]+)([smhd])", text)
+    )
 
 
 def _share(node: Node) -> Decimal | None:

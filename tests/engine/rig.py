@@ -46,6 +46,7 @@ class Script:
     times: list[float] = field(default_factory=list)
     open: int = 0
     most_open: int = 0
+    reconnected: int = 0
     is_busy: asyncio.Event = field(default_factory=asyncio.Event)  # four requests are open
     seen: Counter[str] = field(default_factory=Counter)
 
@@ -80,6 +81,9 @@ class Script:
     def counted_input_tokens(self, usage: Usage) -> int:
         return usage.input
 
+    def reconnect(self) -> None:
+        self.reconnected += 1
+
     async def close(self) -> None: ...
 
 
@@ -90,6 +94,7 @@ class Rig:
     opened: Opened
     script: Script
     progress: Progress = field(default_factory=Progress)
+    drain_seconds: float | None = None
 
     @property
     def store(self) -> Store:
@@ -106,7 +111,7 @@ class Rig:
     def launch(self) -> tuple[Launch, Run]:
         """A launch of the run that goes on, or of the next."""
         run = begin_or_continue(self.opened.job, self.store, clock=self.opened.clock)
-        return Launch(self.opened, run, self.progress), run
+        return Launch(self.opened, run, self.progress, drain_seconds=self.drain_seconds), run
 
     async def work(self) -> End:
         """Scan and send until the launch ends."""

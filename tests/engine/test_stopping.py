@@ -150,7 +150,7 @@ async def test_leaving_during_a_commit_loses_no_answer(tmp_path: Path) -> None:
         is_locked = asyncio.Event()
 
         def answer(_prompt: str, _before: int) -> Reply:
-            if not other.in_transaction:
+            if len(it.script.sent) == 4 and not other.in_transaction:  # all are sent
                 other.execute("BEGIN IMMEDIATE")  # as a slow disk keeps the commits waiting
                 is_locked.set()
             return GOOD
