@@ -13,7 +13,7 @@ from batchai.reports.words import counted
 from batchai.spec.loading import shown_path
 from batchai.spec.models import Job
 from batchai.store.dialect import writer_engine
-from batchai.store.erasing import files_of, forget_removed, overwrite, remove_empty
+from batchai.store.erasing import everything_of, forget_removed, overwrite, remove_empty
 from batchai.store.lock import Lock
 from batchai.store.migrations import ensure_current
 
@@ -53,7 +53,7 @@ def purge(
     StoreBusyError while a launch works on the job, StoreError.
     """
     path = job.store_path
-    files = [file for file in files_of(path, job_file=job.path.name) if file.suffix != ".lock"]
+    files = [file for file in everything_of(path, job_file=job.path.name) if file.suffix != ".lock"]
     if not files:
         raise StoreError(f"{path}: no store, nothing to remove")
     if removed and results:
@@ -66,7 +66,7 @@ def purge(
         if removed:
             others = [file for file in files if file.suffix == ".db" and file != path]
             return Purge(forgotten=_forget(path), copies=tuple(others))
-        files = [*files_of(path, job_file=job.path.name), *exports]
+        files = [*everything_of(path, job_file=job.path.name), *exports]
         for file in files:
             overwrite(file)
         remove_empty(path.parent)

@@ -31,7 +31,7 @@ _FORGET = (
 )
 
 
-def files_of(path: Path, *, job_file: str) -> list[Path]:
+def everything_of(path: Path, *, job_file: str) -> list[Path]:
     """Everything of the store at `path` that is there: its files, stores that `--fresh` set aside,
     rehearsals, and copies in `backups/`; the lock last.
 

@@ -1,7 +1,6 @@
 """The files of a store: their folder, and how they are put aside."""
 
 import os
-from collections.abc import Iterator
 from pathlib import Path
 from typing import IO
 
@@ -23,7 +22,7 @@ def set_aside(path: Path) -> Path | None:
         number = 1
         while (old := path.with_name(f"{path.stem}.old{number}.db")).exists():
             number += 1
-        for part, moved in _parts(path, old):
+        for part, moved in zip(files_of(path), files_of(old), strict=True):
             if part.exists():
                 part.rename(moved)
     finally:
@@ -31,11 +30,10 @@ def set_aside(path: Path) -> Path | None:
     return old
 
 
-def _parts(path: Path, moved: Path) -> Iterator[tuple[Path, Path]]:
-    """The files of a store, the database last, each with its new path."""
-    yield path.with_suffix(".spool"), moved.with_suffix(".spool")
-    for suffix in ("-wal", "-shm", ""):
-        yield path.with_name(path.name + suffix), moved.with_name(moved.name + suffix)
+def files_of(path: Path) -> list[Path]:
+    """The files that a store may have, the database last."""
+    logs = (path.with_name(path.name + suffix) for suffix in ("-wal", "-shm", ""))
+    return [path.with_suffix(".spool"), *logs]
 
 
 def make_folder(folder: Path) -> None:

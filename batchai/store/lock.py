@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import IO
 
 from batchai.errors import StoreBusyError, StoreError
+from batchai.store.places import refuse_links
 
 _TRIES = 10
 _PROBE_SECONDS = 0.01
@@ -82,6 +83,7 @@ def _is_named(file: IO[str], path: Path) -> bool:
 
 
 def _open(path: Path) -> IO[str]:
+    refuse_links(path.parent, path)
     try:
         return os.fdopen(os.open(path, os.O_RDWR | os.O_CREAT, 0o600), "r+")
     except OSError as error:

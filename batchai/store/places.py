@@ -1,4 +1,4 @@
-"""Where a store must not live, or should not.
+"""Where a store must not live, or should not, and what it must not be written through.
 
 The write-ahead log needs shared memory between processes: over a network file system it can corrupt
 without an error (https://www.sqlite.org/wal.html, "all processes must be on the same host
@@ -45,6 +45,18 @@ def refuse_unsafe_folder(folder: Path, *, mounts: Path = _MOUNTS) -> None:
             f"{folder}: lies in {service}, whose service copies a store while it is written and "
             "so damages it; keep the job file in a folder of this disk alone"
         )
+
+
+def refuse_links(*paths: Path) -> None:
+    """Raise StoreError where one of these is a link: a job that came with it would write elsewhere,
+    over whatever is there.
+    """
+    for path in paths:
+        if path.is_symlink():
+            raise StoreError(
+                f"{path}: is a link to {path.readlink()}, and what is stored of a job lies in a "
+                "folder of its own; remove the link"
+            )
 
 
 def vanishes(folder: Path, *, mounts: Path = _MOUNTS) -> str | None:

@@ -20,11 +20,11 @@ from batchai.errors import RefusedError, StoreError
 from batchai.pricing import to_pico
 from batchai.store import tables
 from batchai.store.dialect import overwrite_deleted, remedy, writer_engine
-from batchai.store.files import make_folder
+from batchai.store.files import files_of, make_folder
 from batchai.store.ledger import Ledger
 from batchai.store.lock import Lock, boot_id
 from batchai.store.migrations import ensure_current
-from batchai.store.places import refuse_unsafe_folder
+from batchai.store.places import refuse_links, refuse_unsafe_folder
 from batchai.store.queries import Reader, Run
 from batchai.store.spool import Spool
 from batchai.store.values import to_json, to_ms
@@ -58,6 +58,7 @@ class Store:
         self.path = path
         folder = path.parent
         refuse_unsafe_folder(folder)
+        refuse_links(folder, *files_of(path))
         make_folder(folder)
         self._lock = Lock(path.with_suffix(".lock"))
         try:

@@ -54,6 +54,25 @@ def test_a_folder_of_a_like_name_is_fine(tmp_path: Path, name: str) -> None:
 
 
 @pytest.mark.parametrize(
+    "name", ["", "job.db", "job.db-wal", "job.db-shm", "job.lock", "job.spool"]
+)
+def test_nothing_is_written_through_a_link_that_came_with_a_job(tmp_path: Path, name: str) -> None:
+    victim = tmp_path / "victim"
+    folder = tmp_path / "job" / ".batchai"
+    if name:
+        victim.write_text("precious")
+        folder.mkdir(parents=True)
+    else:
+        victim.mkdir()
+        folder.parent.mkdir()
+    link = folder / name
+    link.symlink_to(victim)
+    with pytest.raises(StoreError, match=r"is a link to .*victim"):
+        open_store(tmp_path / "job")
+    assert (victim.read_text() if name else list(victim.iterdir())) == ("precious" if name else [])
+
+
+@pytest.mark.parametrize(
     ("mount", "words"),
     [
         ("overlay / overlay rw 0 0", "belongs to this container alone"),
