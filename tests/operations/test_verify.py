@@ -267,3 +267,21 @@ def test_the_command_says_it_in_words_and_in_json(
     assert main(["report", job, "--verify", "--json"]) == 1
     (counters,) = [c for c in json.loads(capsys.readouterr().out)["checks"] if c["different"]]
     assert (counters["name"], counters["different"]) == ("counters", 1)
+
+
+def test_a_killed_run_is_told_and_verified_after_its_resume(tmp_path: Path) -> None:
+    with Simulator() as sim:
+        space = Workspace(tmp_path, sim.openai_url, top="limits: {concurrency: 3}").write(9)
+        sim.hold()
+        with space.start("run", "--yes") as process:
+            sim.wait_for(3, timeout_seconds=60)
+            process.kill()
+        sim.release()
+        (line,) = differences(verify(space.job()))["attempts"]
+        assert "3 attempts neither closed nor accounted for" in line
+        space.run()
+        made = verify(space.job())
+        assert sim.arrived_count == 12
+    assert differences(made) == {}
+    assert "12 closed" in made.checks[2].proof
+    assert "$0 unconfirmed" not in made.checks[2].proof
