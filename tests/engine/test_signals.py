@@ -49,3 +49,19 @@ def test_a_second_signal_leaves_at_once_and_the_job_resumes(tmp_path: Path) -> N
 
         assert space.run().exit_code == 0
         assert {row.state for row in space.results()} == {"succeeded"}
+
+
+def test_a_drain_is_bounded_for_containers(tmp_path: Path) -> None:
+    with Simulator() as sim:
+        space = Workspace(tmp_path, sim.openai_url).write(20)
+        sim.hold()
+        process = space.start("run", "--yes", "--drain", "0.5s")
+        sim.wait_for(4, timeout_seconds=30)
+        process.send_signal(signal.SIGTERM)
+        _, errors = process.communicate(timeout=30)
+        assert process.returncode == 143
+        assert "The time of --drain is over." in errors
+        sim.release()
+
+        assert space.run().exit_code == 0
+        assert {row.state for row in space.results()} == {"succeeded"}

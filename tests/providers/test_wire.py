@@ -220,3 +220,21 @@ def test_a_proxy_is_for_https_to_other_machines_only(monkeypatch: pytest.MonkeyP
     assert proxy_for("https://inside.example/v1") is None
     assert proxy_for("https://localhost:8443/v1") is None
     assert proxy_for("http://127.0.0.1:8000/v1") is None
+
+
+@pytest.mark.parametrize("provider", PROVIDERS)
+async def test_after_a_reconnect_what_is_in_flight_is_still_answered(provider: str) -> None:
+    with Simulator() as simulator:
+        model = model_at(provider, url_of(provider, simulator))
+        async with opened(model) as line:
+            body = line.encode(request_to(model))
+            simulator.hold()
+            first = asyncio.create_task(line.send(body, deadline_seconds=30))
+            await asyncio.to_thread(simulator.wait_for, 1)
+            line.reconnect()
+            second = asyncio.create_task(line.send(body, deadline_seconds=30))
+            await asyncio.to_thread(simulator.wait_for, 2)
+            simulator.release()
+            replies = [await first, await second]
+
+    assert [reply.outcome for reply in replies] == [Outcome.SUCCEEDED] * 2
