@@ -1,7 +1,7 @@
 """The values that travel between rooms: items, requests, replies, usage, attempts, outcomes."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
 from enum import StrEnum
@@ -140,6 +140,29 @@ class Usage:
 
 
 @dataclass(frozen=True, slots=True)
+class Standing:
+    """One limit of an account as it stood when a request was admitted.
+
+    limit, remaining: requests or tokens in a period. reset_seconds: until all of it is free again
+    (None where the provider does not say).
+    """
+
+    limit: int
+    remaining: int
+    reset_seconds: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class LimitNotice:
+    """The account's limits that one reply names; `tokens` is input and output together."""
+
+    requests: Standing | None = None
+    input_tokens: Standing | None = None
+    output_tokens: Standing | None = None
+    tokens: Standing | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Reply:
     """What came back of one call. Never an exception: a failure is data.
 
@@ -147,8 +170,8 @@ class Reply:
     text: what the model wrote, also of a truncated or refused reply. usage: None where the provider
     sent none. model: as resolved by the provider. may_be_billed: no usage is known, yet the
     provider may have generated an answer (timeout, reset in mid-body): charge the worst case.
-    retry_after_seconds: the provider's own word. detail: one line for a person, without keys or
-    prompt.
+    retry_after_seconds: the provider's own word; limits: likewise, None where it says nothing.
+    detail: one line for a person, without keys or prompt.
     """
 
     outcome: Outcome
@@ -160,7 +183,7 @@ class Reply:
     retry_after_seconds: float | None = None
     may_be_billed: bool = False
     detail: str = ""
-    headers: Mapping[str, str] = field(default_factory=dict)
+    limits: LimitNotice | None = None
 
 
 @dataclass(frozen=True, slots=True)

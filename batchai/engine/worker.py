@@ -108,6 +108,8 @@ class Worker:
         reply, result = await self._exchange(work, prepared)
         if (held := self._outage.take(reply)) is not None:
             self._hold(*held)  # at once: the commit takes its time
+        if reply.limits is not None:
+            permit.heed(reply.limits)
         reply, cost = self._priced(reply)
         settlement = self._settlement(attempt, reply, cost, clock.monotonic() - started)
         work.history.append(self._tried(reply, attempt.max_tokens))

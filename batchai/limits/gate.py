@@ -13,6 +13,7 @@ from aiolimiter import AsyncLimiter
 
 from batchai.clock import Clock
 from batchai.errors import BudgetExhaustedError, OverLimitError
+from batchai.limits.account import Account
 from batchai.limits.budget import Budget
 from batchai.limits.concurrency import RAMP_START, concurrency_for
 from batchai.limits.permit import Ask, Past, Permit
@@ -70,6 +71,7 @@ class Gate:
             resolution_seconds=DAY_RESOLUTION_SECONDS,
         )
         self._windows = (self._minute, self._day)
+        self._account = Account(self._minute)
         self._set_caps(limits)
         self._pacer = _pacer(limits.requests_per_minute)
         self._concurrency = concurrency_for(limits.concurrency)
@@ -89,7 +91,8 @@ class Gate:
     def waiting_for(self) -> str | None:
         """What the head of the queue waits for, or None.
 
-        "slots", "probe", "budget", "retry-after", or a limit in words: "input tokens per minute".
+        "slots", "probe", "budget", "retry-after", or a limit in words: "input tokens per minute"
+        where it is the user's, "input tokens per minute of the account" where the provider's replies name it.
         """
         return self._waits_for
 
@@ -155,6 +158,7 @@ class Gate:
         """Change the limits in mid-run; what is in flight stays, what was counted still counts."""
         before, self._limits = self._limits, limits
         self._set_caps(limits)
+        self._account.forget()
         if limits.requests_per_minute != before.requests_per_minute:
             self._pacer = _pacer(limits.requests_per_minute)
         if limits.concurrency != before.concurrency:
@@ -185,6 +189,9 @@ class Gate:
             if obstacle is not None:
                 _refuse_oversize(ask, window)
                 return obstacle
+        obstacle = self._account.obstacle(now, ask.input_tokens, ask.output_tokens)
+        if obstacle is not None:
+            return obstacle
         if not self._budget.fits(ask.worst_cost):
             _refuse_unaffordable(ask, self._budget)
             return Obstacle("budget")
@@ -222,11 +229,19 @@ class Gate:
                 for window in self._windows
             ]
         )
+        mark = self._account.take(now, ask.input_tokens, ask.output_tokens)
         self._budget.reserve(ask.worst_cost)
         self._has_pace = False
         self._in_flight += 1
         self._concurrency.taken(self._in_flight)
-        return Permit(ask, places=places, budget=self._budget, free_slot=self._free_slot)
+        return Permit(
+            ask,
+            places=places,
+            budget=self._budget,
+            account=self._account,
+            mark=mark,
+            free_slot=self._free_slot,
+        )
 
     def _free_slot(self) -> None:
         self._in_flight -= 1

@@ -4,7 +4,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from decimal import Decimal
 
-from batchai.domain import NO_COST
+from batchai.domain import NO_COST, LimitNotice
+from batchai.limits.account import Account, Mark
 from batchai.limits.budget import Budget
 from batchai.limits.windows import Entry, SlidingWindow
 
@@ -33,7 +34,16 @@ class Past:
 class Permit:
     """The right to send one request. Settle it with what it came to, then release it."""
 
-    __slots__ = ("_ask", "_budget", "_free_slot", "_is_released", "_is_settled", "_places")
+    __slots__ = (
+        "_account",
+        "_ask",
+        "_budget",
+        "_free_slot",
+        "_is_released",
+        "_is_settled",
+        "_mark",
+        "_places",
+    )
 
     def __init__(
         self,
@@ -41,11 +51,15 @@ class Permit:
         *,
         places: tuple[tuple[SlidingWindow, Entry], ...],
         budget: Budget,
+        account: Account,
+        mark: Mark,
         free_slot: Callable[[], None],
     ) -> None:
         self._ask = ask
         self._places = places
         self._budget = budget
+        self._account = account
+        self._mark = mark
         self._free_slot = free_slot
         self._is_settled = False
         self._is_released = False
@@ -72,7 +86,12 @@ class Permit:
                 max(0, input_tokens) - ask.input_tokens,
                 max(0, output_tokens) - ask.output_tokens,
             )
+        self._account.end(reserved=ask.output_tokens, written=max(0, output_tokens))
         self._budget.settle(ask.worst_cost, cost=cost, unconfirmed=unconfirmed)
+
+    def heed(self, notice: LimitNotice) -> None:
+        """Let the gate learn what the reply to this request says of the account's limits."""
+        self._account.heed(notice, self._mark)
 
     def release(self) -> None:
         """Give the slot back; the first call counts.
@@ -86,5 +105,6 @@ class Permit:
         if not self._is_settled:
             self._is_settled = True
             worst = self._ask.worst_cost
+            self._account.end(reserved=self._ask.output_tokens, written=0)
             self._budget.settle(worst, cost=NO_COST, unconfirmed=worst)
         self._free_slot()

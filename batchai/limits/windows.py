@@ -5,6 +5,7 @@ entries that it remembers are merged within `resolution_seconds`, and a merged e
 its newest part, so memory is bounded and merging only ever errs towards admitting less.
 """
 
+import math
 from collections import deque
 from dataclasses import dataclass
 from operator import attrgetter
@@ -130,6 +131,15 @@ class SlidingWindow:
             self.input_tokens += input_tokens
             self.output_tokens += output_tokens
 
+    def seconds_until_free(self, measure: str, excess: float, now: float) -> float:
+        """Until so much of a measure has left the window; infinite where it does not hold it."""
+        amount_of = _MEASURES[measure]
+        for entry in self._entries:
+            excess -= amount_of(entry)
+            if excess <= 0:
+                return entry.newest + self.period_seconds - now
+        return math.inf
+
     def _expire(self, now: float) -> None:
         entries = self._entries
         while entries and entries[0].newest + self.period_seconds <= now:
@@ -151,14 +161,7 @@ class SlidingWindow:
     def _wait_for(self, measure: str, amount: int, now: float) -> float:
         """Seconds until enough of the oldest entries have left for `amount` to fit."""
         excess = getattr(self, measure) + amount - getattr(self.caps, measure)
-        amount_of = _MEASURES[measure]
-        wait = 0.0
-        for entry in self._entries:
-            if excess <= 0:
-                break
-            excess -= amount_of(entry)
-            wait = entry.newest + self.period_seconds - now
-        return wait
+        return self.seconds_until_free(measure, excess, now) if excess > 0 else 0.0
 
 
 def _amounts(input_tokens: int, output_tokens: int) -> dict[str, int]:

@@ -11,7 +11,7 @@ import orjson
 
 from batchai.clock import Clock
 from batchai.domain import Outcome, Reply, Usage
-from batchai.providers import failures
+from batchai.providers import failures, quotas
 from batchai.providers.streaming import Deadlines, Fold, Listener
 from batchai.providers.transport import NotSentError, content_of, listener
 from batchai.providers.wording import one_line, without_echo
@@ -239,15 +239,18 @@ def _lost(line: Line, error: Exception) -> Reply:
 
 
 def _facts(line: Line, response: httpx2.Response) -> dict[str, Any]:
-    """Request id and rate-limit headers, as fields of a Reply."""
+    """Request id and the account's limits, as fields of a Reply."""
     request_id, limits = None, {}
     for raw_name, raw_value in response.headers.raw:
         name = raw_name.lower()
-        if b"ratelimit" in name or name in (b"retry-after", b"retry-after-ms"):
+        if b"ratelimit" in name:
             limits[name.decode("ascii", "replace")] = raw_value.decode("latin-1")
         elif name in (b"request-id", b"x-request-id"):
             request_id = one_line(raw_value.decode("latin-1"), key=line.key, limit=100)
-    return {"request_id": request_id, "headers": limits}
+    if not limits:
+        return {"request_id": request_id}
+    now = quotas.server_time(response.headers) or Clock().utcnow()
+    return {"request_id": request_id, "limits": quotas.read_limits(limits, now=now)}
 
 
 def count(value: Any) -> int | None:

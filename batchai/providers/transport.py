@@ -20,7 +20,7 @@ CONNECT_SECONDS = 10.0
 KEEPALIVE_SECONDS = 60.0  # idle connections; the default of 15 s would repeat TLS handshakes
 PROBE_SECONDS = 30  # TCP keepalive: well below the few minutes after which NATs forget a flow
 _READ_HEADERS = frozenset(
-    b"content-encoding content-type location retry-after retry-after-ms "
+    b"content-encoding content-type date location retry-after retry-after-ms "
     b"request-id x-request-id".split()
 )
 MAX_ANSWER_BYTES = 64 * 1024 * 1024

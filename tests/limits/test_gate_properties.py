@@ -14,7 +14,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from batchai.domain import NO_COST
+from batchai.domain import NO_COST, LimitNotice, Standing
 from batchai.errors import BudgetExhaustedError, GateError, OverLimitError
 from batchai.limits import Ask, Budget, Gate, Past, Permit
 from batchai.spec.models import Limits
@@ -42,6 +42,13 @@ asks = st.builds(
     output_tokens=st.integers(0, 25),
     worst_cost=st.integers(0, 5).map(CENT.__mul__),
 )
+standings = st.none() | st.builds(
+    Standing,
+    limit=st.integers(0, 60),
+    remaining=st.integers(0, 60),
+    reset_seconds=st.none() | st.floats(0, 100),
+)
+notices = st.builds(LimitNotice, standings, standings, standings, standings)
 delays = st.sampled_from([0.001, 0.3, 1.0, 7.0, 20.0, 59.9, 60.0, 60.25, 61.0, 3_600.0, 86_400.0])
 
 
@@ -137,6 +144,14 @@ class GateMachine(RuleBasedStateMachine):
     @rule(signal=st.sampled_from(["succeeded", "congested", "faulted"]))
     def the_provider_answers(self, signal: str) -> None:
         self.on_loop(getattr(self.gate, signal))
+
+    @precondition(lambda self: self.log)
+    @rule(data=st.data(), notice=notices)
+    def a_reply_names_the_accounts_limits(self, data: st.DataObject, notice: LimitNotice) -> None:
+        """Any notice, in any order: it may slow down, but never lift a limit of the user."""
+        permit = data.draw(st.sampled_from(self.log)).permit
+        self.on_loop(lambda: permit.heed(notice))
+        self.let_time_pass(0.0)
 
     @rule(limits=limits_strategy)
     def limits_are_tuned(self, limits: Limits) -> None:

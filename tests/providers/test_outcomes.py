@@ -134,7 +134,6 @@ async def test_the_word_of_retry_after_is_kept(provider: str) -> None:
         reply = await ask(model_at(provider, url_of(provider, simulator)))
 
     assert reply.retry_after_seconds == 150.0
-    assert reply.headers["retry-after"]
 
 
 @pytest.mark.parametrize("provider", PROVIDERS)
