@@ -109,8 +109,8 @@ class Account:
                 return input_tokens
             case "output_tokens":
                 return output_tokens * self._expected()
-            case _:
-                return input_tokens + output_tokens
+            case _:  # as OpenAI counts, who names such a limit
+                return max(input_tokens, output_tokens)
 
     def _used(self, measure: str) -> float:
         window = self._window

@@ -45,8 +45,10 @@ def test_items_that_wait_for_a_retry_hold_no_slot_and_stay_bounded(tmp_path: Pat
         async with rig(tmp_path, texts(2200), top=top, answer=lambda *_: broken) as it:
             it.script.latency_seconds = 0.001
             working = asyncio.create_task(it.work())
+            while len(it.script.seen) < 2000:  # the store takes real time on a busy machine
+                await it.opened.clock.sleep(0.5)
             await it.opened.clock.sleep(1)
-            assert 2000 <= len(it.script.seen) <= 2000 + 64
+            assert len(it.script.seen) <= 2000 + 64
             it.stop.press()
             await working
 
