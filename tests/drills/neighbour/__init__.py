@@ -1,0 +1,1 @@
+"""How the gate gets on with other users of an account, on a virtual clock."""
