@@ -92,7 +92,7 @@ class Gate:
         """What the head of the queue waits for, or None.
 
         "slots", "probe", "budget", "retry-after", or a limit in words: "input tokens per minute"
-        where it is the user's, "input tokens per minute of the account" where the provider's replies name it.
+        where it is the user's, "input tokens per minute of the account" where replies name it.
         """
         return self._waits_for
 

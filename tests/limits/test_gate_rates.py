@@ -7,6 +7,7 @@ from functools import partial
 
 import pytest
 
+from batchai.domain import NO_COST
 from batchai.errors import OverLimitError
 from batchai.limits import Ask, Gate, Past
 from batchai.spec.models import Limits
@@ -66,6 +67,37 @@ def test_a_full_start_does_not_admit_twice_the_limit_in_the_first_minute() -> No
 
     assert most_in_any(60, stamps) == 100
     assert len(stamps) == 300
+
+
+def test_token_limits_are_used_although_the_length_of_answers_is_uncertain() -> None:
+    """Slots × max_tokens are 10 % of the limit: no more is lost to what is only reserved."""
+    clock, rng = VirtualClock(), random.Random(4)
+    limit, slots, max_tokens = 60_000, 16, 375
+    written: list[tuple[float, int]] = []
+
+    async def main() -> None:
+        gate = Gate(Limits(output_tokens_per_minute=limit, concurrency=slots), clock=clock)
+        begin = clock.monotonic()
+
+        async def work() -> None:
+            while clock.monotonic() - begin < 600:
+                permit = await gate.acquire(Ask(50, max_tokens))
+                at, tokens = clock.monotonic() - begin, rng.randint(1, max_tokens)
+                await clock.sleep(rng.lognormvariate(0, 0.5))
+                written.append((at, tokens))
+                gate.succeeded()
+                permit.settle(input_tokens=50, output_tokens=tokens, cost=NO_COST)
+                permit.release()
+
+        async with asyncio.TaskGroup() as group:
+            for _ in range(slots):
+                group.create_task(work())
+
+    run_virtual(main())
+
+    assert sum(tokens for at, tokens in written if at < 600) >= 0.9 * limit * 10
+    for end, _ in written[::50]:
+        assert sum(tokens for at, tokens in written if end - 60 < at <= end) <= limit
 
 
 def test_arrival_jitter_of_a_quarter_second_breaks_no_limit_at_the_server() -> None:

@@ -87,7 +87,8 @@ async def _run(server: Server) -> None:
 
     async def attempt(permit: Permit) -> None:
         reply = await server.ask()
-        gate.hold(outage.take(reply))
+        if (held := outage.take(reply)) is not None:
+            gate.hold(*held)
         if reply.outcome is Outcome.SUCCEEDED:
             gate.succeeded()
         else:
