@@ -208,7 +208,8 @@ class Settlement:
     """How an attempt ended, as the ledger records it when it is closed.
 
     cost: confirmed by the provider's usage. unconfirmed_cost: what may have been billed beside it
-    (the worst case where usage is missing). answer: kept for answers that are no result.
+    (the worst case where usage is missing). saved: by the provider's cache, below 0 where writing
+    it cost more. answer: kept for answers that are no result.
     """
 
     attempt_id: int
@@ -223,6 +224,29 @@ class Settlement:
     request_id: str | None = None
     detail: str = ""
     answer: str | None = None
+    saved: Decimal = NO_COST
+
+
+@dataclass(frozen=True, slots=True)
+class Estimate:
+    """What a run was expected to cost and to take, all of it, before it was done.
+
+    low and high bound 90 of 100 such runs; None where nothing tells how far it may be off. basis:
+    `pilot`, `history` or `schema`. sample: items of the job that it was learnt from.
+    """
+
+    made_at: datetime
+    basis: str
+    sample: int
+    items: int
+    input_tokens: int
+    output_tokens: int
+    cost_usd: Decimal
+    cost_low_usd: Decimal | None
+    cost_high_usd: Decimal | None
+    seconds: float
+    seconds_low: float | None
+    seconds_high: float | None
 
 
 @dataclass(frozen=True, slots=True)

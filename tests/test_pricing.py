@@ -331,3 +331,18 @@ def test_the_price_data_is_imported_only_when_a_model_needs_it() -> None:
     )
 
     subprocess.run([sys.executable, "-c", program], check=True)
+
+
+def test_what_a_cache_saves_is_the_difference_to_plain_input() -> None:
+    price = Price(
+        input_mtok=Decimal(4),
+        output_mtok=Decimal(20),
+        cache_read_mtok=Decimal("0.4"),
+        cache_write_mtok=Decimal(5),
+    )
+    rates = price_for(Model(name="openai/any", price=price))
+    tokens = Usage(uncached_input=500, cache_read=9_000, cache_write_5m=1_000, output=70)
+    saved = Decimal("3.6") * 9_000 / 1_000_000 - Decimal(1) * 1_000 / 1_000_000
+    assert rates.saved(tokens, at=NOW) == saved
+    assert rates.saved(Usage(500, cache_write_5m=1_000), at=NOW) == Decimal("-0.001")
+    assert rates.saved(Usage(uncached_input=5), at=NOW) == 0

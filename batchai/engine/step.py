@@ -85,6 +85,10 @@ class PreparedStep:
         """What a reply's usage costs, in USD."""
         return self.rates.cost(usage, at=clock.utcnow())
 
+    def saved(self, usage: Usage, clock: Clock) -> Decimal:
+        """What the provider's cache has saved of it, in USD."""
+        return self.rates.saved(usage, at=clock.utcnow())
+
 
 def deadline_seconds(max_tokens: int) -> float:
     """The longest that an attempt may take that is not streamed, from how much it may write."""

@@ -225,6 +225,7 @@ class Worker:
             request_id=reply.request_id,
             detail=reply.detail,
             answer=reply.text if keeps_answer and reply.text else None,
+            saved=NO_COST if usage is None else self._step.saved(usage, self._clock),
         )
 
     def _tried(self, reply: Reply, max_tokens: int) -> Tried:

@@ -119,7 +119,7 @@ def _report(job: Job, reader: Reader, *, now: datetime, is_working: bool) -> Job
         last_reason=_last_reason(reader),
         results=str(results) if results is not None and results.exists() else None,
         steps=step_lines(cells),
-        saved=saved(job, reader, cells, runs, at=now),
+        saved=saved(reader, cells, runs),
         costliest=tuple(
             CostlyLine(item.key, item.state, item.attempts, from_pico(item.cost_pico))
             for item in costliest(reader, limit=_COSTLIEST)

@@ -3,32 +3,31 @@
 from collections.abc import Iterator, Sequence
 from datetime import datetime
 
-from batchai.domain import NO_COST, Outcome
-from batchai.errors import PricingError
+from batchai.domain import Outcome
 from batchai.operations.opening import max_tokens_of
-from batchai.pricing import Rates, from_pico, list_models, price_for
+from batchai.pricing import from_pico, list_models
 from batchai.reports.advice import Advice, Facts, Sibling, advice
 from batchai.reports.job_report import RunLine
-from batchai.reports.savings import Saved, cache_saving, sibling
+from batchai.reports.savings import Saved, sibling
 from batchai.reports.tally import grouped, tally
 from batchai.reports.timeline import LimitUse
-from batchai.spec.models import Job, Model
+from batchai.spec.models import Job
 from batchai.store import Reader
 from batchai.store.aggregates import Cell
-from batchai.store.spending import reused
+from batchai.store.spending import copied, reused
 
 
-def saved(
-    job: Job, reader: Reader, cells: Sequence[Cell], runs: Sequence[RunLine], *, at: datetime
-) -> Saved:
-    """By prompt caching over all runs, at the prices of now, and by reuse in the last run."""
-    by_cache = NO_COST
-    for model, found in grouped(cells, lambda cell: cell.model).items():
-        sums = tally(found)
-        if sums.tokens.input > sums.tokens.uncached_input and (rates := _rates(job, model)):
-            by_cache += cache_saving(sums, rates, at=at)
+def saved(reader: Reader, cells: Sequence[Cell], runs: Sequence[RunLine]) -> Saved:
+    """By prompt caching and copies over all runs, and by reuse in the last run."""
+    copies, spared = copied(reader)
     number, cost = reused(reader, runs[-1].run) if runs else (0, 0)
-    return Saved(by_cache, number, from_pico(cost))
+    return Saved(
+        cache_usd=tally(cells).saved_by_cache_usd,
+        reused=number,
+        reused_usd=from_pico(cost),
+        copied=copies,
+        copied_usd=from_pico(spared),
+    )
 
 
 def advice_on(
@@ -54,15 +53,6 @@ def advice_on(
         siblings=tuple(_siblings(job, own, at=at)),
     )
     return advice(facts)
-
-
-def _rates(job: Job, name: str) -> Rates | None:
-    """The job's own rates for a model that it uses, else those of the price data."""
-    own = (step.model for step in job.steps if step.model.name == name)
-    try:
-        return price_for(next(own, Model(name=name)))
-    except PricingError:
-        return None
 
 
 def _siblings(job: Job, cells: Sequence[Cell], *, at: datetime) -> Iterator[Sibling]:

@@ -87,6 +87,13 @@ class Rates:
                 return tier.cost(usage)
         raise AssertionError("the last tier holds for any size")
 
+    def saved(self, usage: Usage, *, at: datetime) -> Decimal:
+        """USD that its cached tokens would have cost more as plain input; below 0 if less."""
+        if usage.uncached_input == usage.input:
+            return NO_COST
+        plain = Usage(usage.input, output=usage.output, reasoning=usage.reasoning)
+        return self.cost(plain, at=at) - self.cost(usage, at=at)
+
     def worst_cost(self, *, input_tokens_bound: int, max_tokens: int, at: datetime) -> Decimal:
         """The most in USD that a request of at most this size can cost: dearest bucket and tier."""
         return max(

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 
-from batchai.domain import Outcome
+from batchai.domain import Estimate, Outcome
 from batchai.reports.advice import Advice
 from batchai.reports.distributions import Distributions, Latency
 from batchai.reports.savings import Saved
@@ -80,7 +80,8 @@ class CostlyLine:
 @dataclass(frozen=True, slots=True)
 class RunLine:
     """One run. working_seconds: the sum of its launches' times; wall_seconds: from the first one's
-    start to the last one's end; items_per_second: succeeded ones over working time."""
+    start to the last one's end; items_per_second: succeeded ones over working time; estimate: what
+    was expected before, to be compared with the tally and working_seconds."""
 
     run: int
     started_at: datetime
@@ -91,6 +92,7 @@ class RunLine:
     wall_seconds: float
     items_per_second: float
     tally: Tally
+    estimate: Estimate | None = None
 
 
 @dataclass(frozen=True, slots=True)

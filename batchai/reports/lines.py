@@ -94,6 +94,7 @@ def run_lines(
                 wall_seconds=wall,
                 items_per_second=sums.succeeded / seconds if seconds else 0.0,
                 tally=sums,
+                estimate=run.estimate,
             )
         )
     return tuple(lines)

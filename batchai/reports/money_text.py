@@ -5,11 +5,11 @@ from collections.abc import Iterator, Sequence
 
 from batchai.domain import State
 from batchai.reports.advice import Advice
-from batchai.reports.job_report import CostlyLine
+from batchai.reports.job_report import CostlyLine, RunLine
 from batchai.reports.savings import Saved
 from batchai.reports.tables import table
 from batchai.reports.timeline import LimitUse
-from batchai.reports.words import counted, one_line, printable, share, usd
+from batchai.reports.words import counted, one_line, printable, share, span, usd
 
 
 def saved_lines(saved: Saved) -> Iterator[str]:
@@ -21,10 +21,29 @@ def saved_lines(saved: Saved) -> Iterator[str]:
         results = counted(saved.reused, "result")
         cost = f", {usd(saved.reused_usd)}" if saved.reused_usd else ""
         parts.append(f"{results} of earlier runs not paid for again{cost}")
+    if saved.copied:
+        copies = counted(saved.copied, "equal request")
+        cost = f", {usd(saved.copied_usd)}" if saved.copied_usd else ""
+        parts.append(f"{copies} not sent again{cost}")
     if parts:
         yield f"saved: {' · '.join(parts)}"
     if saved.cache_usd < 0:
         yield f"prompt caching cost {usd(-saved.cache_usd)} more than it saved"
+
+
+def estimate_lines(run: RunLine | None) -> Iterator[str]:
+    """At most one line: what the run was expected to cost and to take, beside what it did."""
+    estimate = run and run.estimate
+    if not run or not estimate:
+        return
+    cost = usd(estimate.cost_usd)
+    if estimate.cost_low_usd is not None and estimate.cost_high_usd is not None:
+        cost += f" ({usd(estimate.cost_low_usd)} to {usd(estimate.cost_high_usd)})"
+    came = "came to" if run.ended_at else "so far"
+    yield (
+        f"estimated from its {estimate.basis}: {cost}, {span(estimate.seconds)}; "
+        f"{came} {usd(run.tally.cost_usd)}, {span(run.working_seconds)}"
+    )
 
 
 def limit_lines(limits: Sequence[LimitUse]) -> Iterator[str]:

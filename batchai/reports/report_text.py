@@ -11,6 +11,7 @@ from batchai.reports.job_report import JobReport, ModelLine, OutcomeLine, RunLin
 from batchai.reports.money_text import (
     advice_lines,
     costliest_lines,
+    estimate_lines,
     limit_lines,
     saved_lines,
 )
@@ -110,6 +111,7 @@ def remarks(report: JobReport) -> Iterator[str]:
         )
     if report.fixed:
         yield f"{counted(report.fixed, 'succeeded item')} with the job's fixed values, no answer"
+    yield from estimate_lines(report.last_run)
     yield from saved_lines(report.saved)
     yield from limit_lines(report.limits)
     yield from _agreements(report)

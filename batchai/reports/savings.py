@@ -7,9 +7,8 @@ from datetime import datetime
 from decimal import Decimal
 
 from batchai.domain import NO_COST, Usage
-from batchai.pricing import ModelInfo, Rates
+from batchai.pricing import ModelInfo
 from batchai.reports.advice import Sibling
-from batchai.reports.tally import Tally, per_unit
 
 _VERSION = re.compile(r"\d+(?:[.-]\d{1,2}|o)?(?!\d)")
 _SPECIAL = re.compile(  # made for other work, or a fixed state of another name
@@ -23,35 +22,17 @@ _MOST_OF_COST = Decimal("0.6")  # of a sibling worth a comparison
 class Saved:
     """Money that was not spent.
 
-    cache_usd: what the input cost less than without prompt caching, at list prices, over all runs;
-    below 0 where writing the cache cost more than reading saved. reused: results of earlier runs
-    that the last run did not pay for again; reused_usd: what they cost then.
+    cache_usd: what the input cost less than without prompt caching, over all runs; below 0 where
+    writing the cache cost more than reading saved. reused: results of earlier runs that the last
+    run did not pay for again; reused_usd: what they cost then. copied: items with the result of
+    another item's equal request; copied_usd: what that one cost, once for each of them.
     """
 
     cache_usd: Decimal
     reused: int
     reused_usd: Decimal
-
-
-def cache_saving(sums: Tally, rates: Rates, *, at: datetime) -> Decimal:
-    """What the cached input of attempts cost less than it had without a cache.
-
-    Priced by the average request, since its size selects the price; exact where prices have no
-    tiers.
-    """
-    tokens = sums.tokens
-    if not (tokens.cache_read or tokens.cache_write_5m or tokens.cache_write_1h):
-        return NO_COST
-    number = max(1, sums.attempts)
-    size = -(-tokens.input // number)
-    one = rates.cost(Usage(uncached_input=size), at=at) - rates.cost(Usage(), at=at)
-    uncached = one / size * tokens.input
-    paid = NO_COST
-    for bucket in ("uncached_input", "cache_read", "cache_write_5m", "cache_write_1h"):
-        count = getattr(tokens, bucket)
-        price = rates.cost(Usage(**{bucket: size}), at=at) - rates.cost(Usage(), at=at)
-        paid += price / size * count
-    return per_unit(uncached - paid, 1) or NO_COST
+    copied: int
+    copied_usd: Decimal
 
 
 def sibling(

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import TypeVar
 
-from batchai.domain import Outcome, Usage
+from batchai.domain import NO_COST, Outcome, Usage
 from batchai.pricing import from_pico
 from batchai.store.aggregates import Cell
 
@@ -22,6 +22,7 @@ class Tally:
     retries: attempts of items that had an earlier one in the same run. failed: those that did not
     succeed. cost_usd: confirmed by the provider's usage; unconfirmed_usd: may have been billed
     beside it. cost_per_success_usd: cost over succeeded attempts, None without any.
+    saved_by_cache_usd: what the tokens of the provider's cache would have cost more as plain input.
     """
 
     attempts: int
@@ -34,17 +35,19 @@ class Tally:
     failed_cost_usd: Decimal
     retries_cost_usd: Decimal
     cost_per_success_usd: Decimal | None
+    saved_by_cache_usd: Decimal = NO_COST
 
 
 def tally(cells: Iterable[Cell]) -> Tally:
     """The sums over cells, exact."""
     attempts = succeeded = retries = 0
-    cost = unconfirmed = failed_cost = retries_cost = 0
+    cost = unconfirmed = failed_cost = retries_cost = saved = 0
     tokens = [0, 0, 0, 0, 0, 0]
     for cell in cells:
         attempts += cell.attempts
         cost += cell.cost_pico
         unconfirmed += cell.unconfirmed_pico
+        saved += cell.saved_pico
         tokens = [total + more for total, more in zip(tokens, _tokens(cell), strict=True)]
         if cell.outcome is Outcome.SUCCEEDED:
             succeeded += cell.attempts
@@ -64,6 +67,7 @@ def tally(cells: Iterable[Cell]) -> Tally:
         failed_cost_usd=from_pico(failed_cost),
         retries_cost_usd=from_pico(retries_cost),
         cost_per_success_usd=per_unit(from_pico(cost), succeeded),
+        saved_by_cache_usd=from_pico(saved),
     )
 
 

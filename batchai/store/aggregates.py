@@ -26,7 +26,7 @@ SELECT a.launch_id, a.run_id, a.step, a.model, a.resolved_model, a.outcome,
         AND p.run_id = a.run_id AND p.number < a.number) END AS is_retry,
     count(*), sum(a.cost_pico), sum(a.unconfirmed_pico), sum(a.uncached_input), sum(a.cache_read),
     sum(a.cache_write_5m), sum(a.cache_write_1h), sum(a.output), sum(a.reasoning),
-    min(a.sent_at), max(a.sent_at), max(a.sent_at + coalesce(a.latency_ms, 0))
+    sum(a.saved_pico), min(a.sent_at), max(a.sent_at), max(a.sent_at + coalesce(a.latency_ms, 0))
 FROM attempts AS a WHERE a.id > :after AND a.id <= :upto AND a.outcome IS NOT NULL
 GROUP BY 1, 2, 3, 4, 5, 6, 7, 8
 """  # noqa: S608 a number of ours
@@ -65,6 +65,7 @@ class Cell:
     cache_write_1h: int
     output: int
     reasoning: int
+    saved_pico: int
     first_sent: int
     last_sent: int
     last_ended: int

@@ -32,13 +32,17 @@ _STATEMENTS = {
     "cache_write_1h = ?, output = ?, reasoning = ?, latency_ms = ?, resolved_model = ?, "
     "status = ?, "
     "request_id = ?, detail = ?, answer = ? WHERE id = ?",
+    "note_saved": "UPDATE attempts SET saved_pico = ? WHERE id = ?",
     "count_run": "UPDATE runs SET attempts = attempts + ?, cost_pico = cost_pico + ?, "
     "unconfirmed_pico = unconfirmed_pico + ? WHERE id = ?",
     "keep_step": "UPDATE item_steps SET attempts = attempts + 1, tried = tried + ?, "
     "cost_pico = cost_pico + ? WHERE item_id = ? AND step = ?",
     "settle_step": "UPDATE item_steps SET attempts = attempts + ?, tried = tried + ?, "
     "cost_pico = cost_pico + ?, state = ?, fingerprint = ?, outcome = ?, error = ?, result = ?, "
-    "model = ?, run_id = ?, settled_at = ? WHERE item_id = ? AND step = ?",
+    "model = ?, run_id = ?, settled_at = ?, copied_from = NULL WHERE item_id = ? AND step = ?",
+    "copy_step": "UPDATE item_steps SET (state, outcome, error, result, model) = (SELECT state, "
+    "outcome, error, result, model FROM item_steps WHERE item_id = ? AND step = ?), "
+    "fingerprint = ?, copied_from = ?, run_id = ?, settled_at = ? WHERE item_id = ? AND step = ?",
     "forget_row": "UPDATE items SET row = NULL WHERE id = ?",
     "deselect_item": "UPDATE items SET selected = 0 WHERE id = ?",
     "set_meta": "INSERT OR REPLACE INTO meta (key, value) VALUES (?, ?)",

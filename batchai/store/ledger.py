@@ -98,6 +98,8 @@ class Ledger:
             ("close_attempt", _settlement_row(settlement)),
             ("count_run", (1, cost, to_pico(settlement.unconfirmed_cost), attempt.run_id)),
         ]
+        if settlement.saved:
+            operations.append(("note_saved", (to_pico(settlement.saved), attempt.id)))
         if end is None:
             operations.append(("keep_step", (int(counts), cost, *where)))
         else:

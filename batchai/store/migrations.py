@@ -19,11 +19,21 @@ from batchai.store.dialect import APPLICATION_ID, pragma, rebuilding, unusable
 from batchai.store.files import BACKUPS, make_durable, sync_folder
 from batchai.store.tables import metadata
 
-VERSION = 1
+VERSION = 2
 
 Steps = Mapping[int, Callable[[Connection], None]]
 
-STEPS: Steps = MappingProxyType({})  # from a version to the next; there is none before 1
+
+def _to_2(connection: Connection) -> None:
+    for addition in (
+        "runs ADD COLUMN estimate TEXT",
+        "item_steps ADD COLUMN copied_from INTEGER",
+        "attempts ADD COLUMN saved_pico BIGINT NOT NULL DEFAULT '0'",
+    ):
+        connection.exec_driver_sql(f"ALTER TABLE {addition}")
+
+
+STEPS: Steps = MappingProxyType({1: _to_2})  # from a version to the next; there is none before 1
 
 
 def ensure_current(engine: Engine, path: Path, *, steps: Steps = STEPS) -> None:

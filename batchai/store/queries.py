@@ -14,13 +14,13 @@ from sqlalchemy import Row, bindparam, func, select, text
 from sqlalchemy.engine import Connection
 from sqlalchemy.exc import DatabaseError
 
-from batchai.domain import Lineage, Outcome, ResultRow, State
+from batchai.domain import Estimate, Lineage, Outcome, ResultRow, State
 from batchai.errors import StoreError
 from batchai.pricing import from_pico
 from batchai.store import tables
 from batchai.store.dialect import reader_engine, unusable
 from batchai.store.migrations import refuse_foreign
-from batchai.store.values import from_json, from_ms
+from batchai.store.values import estimate_from_json, from_json, from_ms
 
 Values = dict[str, Any]
 DatabaseRow = Row[*tuple[Any, ...]]
@@ -55,6 +55,7 @@ class Run:
     attempts: int
     cost: Decimal
     unconfirmed: Decimal
+    estimate: Estimate | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -435,6 +436,7 @@ def _run(row: DatabaseRow) -> Run:
         attempts=row.attempts,
         cost=from_pico(row.cost_pico),
         unconfirmed=from_pico(row.unconfirmed_pico),
+        estimate=None if row.estimate is None else estimate_from_json(row.estimate),
     )
 
 

@@ -46,3 +46,13 @@ def reused(reader: Reader, run_id: int) -> tuple[int, int]:
         {"run": run_id},
     )
     return int(rows[0][0]), int(rows[0][1])
+
+
+def copied(reader: Reader) -> tuple[int, int]:
+    """Selected items that took the result of an equal request, and what that would have cost."""
+    rows = reader.query(
+        "SELECT count(*), coalesce(sum(p.cost_pico), 0) FROM item_steps AS s JOIN items AS i "
+        "ON i.id = s.item_id JOIN item_steps AS p ON p.item_id = s.copied_from AND p.step = s.step "
+        "WHERE s.copied_from IS NOT NULL AND i.selected = 1"
+    )
+    return int(rows[0][0]), int(rows[0][1])

@@ -15,7 +15,7 @@ from sqlalchemy import ColumnElement, insert, select, text, update
 from sqlalchemy.engine import Connection
 from sqlalchemy.exc import SQLAlchemyError
 
-from batchai.domain import State
+from batchai.domain import Estimate, State
 from batchai.errors import RefusedError, StoreError
 from batchai.pricing import to_pico
 from batchai.store import tables
@@ -27,7 +27,7 @@ from batchai.store.migrations import ensure_current
 from batchai.store.places import refuse_links, refuse_unsafe_folder
 from batchai.store.queries import Reader, Run
 from batchai.store.spool import Spool
-from batchai.store.values import to_json, to_ms
+from batchai.store.values import estimate_to_json, to_json, to_ms
 
 _KEEP_FAILED = (
     "CREATE TEMP TABLE failed AS SELECT id, state, error, tried FROM item_steps "
@@ -146,6 +146,12 @@ class Store:
                 .where(tables.runs.c.id == run.id)
                 .values(spec=to_json(spec), budget_pico=_pico(budget))
             )
+
+    def keep_estimate(self, run_id: int, estimate: Estimate) -> None:
+        """What the run is expected to cost and to take, for its report."""
+        change = update(tables.runs).where(tables.runs.c.id == run_id)
+        with self._writing() as connection:
+            connection.execute(change.values(estimate=estimate_to_json(estimate)))
 
     def end_run(self, run_id: int, *, now: datetime) -> None:
         """Every selected item is settled."""

@@ -35,6 +35,7 @@ runs = Table(
     Column("ended_at", BigInteger),  # set when every selected item is settled
     Column("spec", Text, nullable=False),  # the spec's identity, canonical JSON
     Column("budget_pico", BigInteger),
+    Column("estimate", Text),  # what it was expected to cost and to take, JSON
     # kept by the writer in the transaction that closes attempts, so that `status` reads one row
     Column("attempts", Integer, nullable=False, server_default="0"),
     Column("cost_pico", BigInteger, nullable=False, server_default="0"),
@@ -83,6 +84,7 @@ item_steps = Table(
     Column("cost_pico", BigInteger, nullable=False, server_default="0"),
     Column("run_id", Integer),
     Column("settled_at", BigInteger),
+    Column("copied_from", Integer),  # the item whose equal request was paid for
     UniqueConstraint("item_id", "step"),
     Index("ix_item_steps_state", "state", "step", "item_id"),  # counts by state read it alone
 )
@@ -117,6 +119,8 @@ attempts = Table(
     Column("request_id", Text),
     Column("detail", Text),
     Column("answer", Text),  # of answers that were paid for and are no result
+    # what its cached tokens would have cost more as plain input; below 0: writing them cost more
+    Column("saved_pico", BigInteger, nullable=False, server_default="0"),
     Index("ix_attempts_item", "item_id", "step"),
     Index("ix_attempts_open", "item_id", sqlite_where=text("outcome IS NULL")),
 )

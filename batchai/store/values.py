@@ -2,10 +2,14 @@
 
 import json
 from collections.abc import Iterable
+from dataclasses import asdict
 from datetime import UTC, datetime, timedelta
+from decimal import Decimal
 from typing import Any
 
 import orjson
+
+from batchai.domain import Estimate
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MILLISECOND = timedelta(milliseconds=1)
@@ -27,6 +31,24 @@ def from_json(text: str) -> Any:
     except orjson.JSONDecodeError:
         return json.loads(text)
     return json.loads(text) if _hides_integer((value,)) else value
+
+
+def estimate_to_json(estimate: Estimate) -> str:
+    """An estimate as JSON text; money as strings."""
+    values = asdict(estimate)
+    for name, value in values.items():
+        if isinstance(value, Decimal):
+            values[name] = str(value)
+    return to_json(values)
+
+
+def estimate_from_json(text: str) -> Estimate:
+    """The estimate of a JSON text written by `estimate_to_json`."""
+    values = from_json(text)
+    for name, value in values.items():
+        if name.endswith("_usd") and value is not None:
+            values[name] = Decimal(value)
+    return Estimate(**{**values, "made_at": datetime.fromisoformat(values["made_at"])})
 
 
 def to_ms(time: datetime) -> int:

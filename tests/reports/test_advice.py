@@ -7,12 +7,11 @@ from decimal import Decimal
 import pytest
 
 from batchai.domain import Outcome, Usage
-from batchai.pricing import list_models, price_for
+from batchai.pricing import list_models
 from batchai.reports.advice import Facts, Sibling, advice
-from batchai.reports.savings import cache_saving, sibling
+from batchai.reports.savings import sibling
 from batchai.reports.tally import Tally, tally
 from batchai.reports.timeline import LimitUse
-from batchai.spec.models import Model, Price
 
 _AT = datetime(2026, 11, 25, tzinfo=UTC)
 _NOTHING = tally(())
@@ -102,19 +101,3 @@ def test_a_cheaper_model_is_of_the_same_generation(model: str, cheaper: str | No
     assert (found and found.model) == cheaper
     if found is not None:
         assert 0 < found.cost_usd < found.saving_usd + found.cost_usd
-
-
-def test_what_a_cache_saves_is_the_difference_in_list_prices() -> None:
-    price = Price(
-        input_mtok=Decimal(4),
-        output_mtok=Decimal(20),
-        cache_read_mtok=Decimal("0.4"),
-        cache_write_mtok=Decimal(5),
-    )
-    rates = price_for(Model(name="openai/any", price=price))
-    tokens = Usage(uncached_input=500, cache_read=9_000, cache_write_5m=1_000, output=70)
-    saved = cache_saving(_sums(10, "1", tokens), rates, at=_AT)
-    assert saved == Decimal("3.6") * 9_000 / 1_000_000 - Decimal(1) * 1_000 / 1_000_000
-    only_written = Usage(uncached_input=500, cache_write_5m=1_000)
-    assert cache_saving(_sums(1, "1", only_written), rates, at=_AT) == Decimal("-0.001")
-    assert cache_saving(_sums(1, "1", Usage(uncached_input=5)), rates, at=_AT) == 0

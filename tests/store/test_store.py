@@ -17,6 +17,7 @@ from batchai.errors import RefusedError, StoreBusyError, StoreError
 from batchai.store import Reader, Store, open_reader
 from batchai.store.dialect import unusable
 from batchai.store.files import set_aside
+from batchai.store.migrations import VERSION
 from tests.store.books import (
     COST,
     WORST,
@@ -114,7 +115,7 @@ async def test_a_newer_store_is_refused_by_writers_and_readers(tmp_path: Path) -
     store = open_store(tmp_path)
     await store.close()
     with closing(sqlite3.connect(store.path)) as other:
-        other.execute("PRAGMA user_version=2")
+        other.execute(f"PRAGMA user_version={VERSION + 1}")
     with pytest.raises(StoreError, match=r"newer batchai.*pip install -U batchai"):
         open_store(tmp_path)
     with pytest.raises(StoreError, match="newer batchai"):
