@@ -112,14 +112,34 @@ class ModelSettings:
 
 
 @dataclass(frozen=True, slots=True)
+class CacheMark:
+    """Up to where all requests of a step are the same, for the provider's prompt cache.
+
+    parts: texts that are wholly the same, the system prompt first; chars: of the text after them.
+    ttl: `5m` or `1h`. key: the same for equal beginnings. tokens: about how many they are.
+    pays_from: requests from which on marking costs less than leaving it.
+    """
+
+    parts: int
+    chars: int
+    ttl: str
+    key: str
+    tokens: int = 0
+    pays_from: int = 0
+
+
+@dataclass(frozen=True, slots=True)
 class Request:
-    """One provider-neutral call. `is_streamed` changes how the answer travels, not what it is."""
+    """One provider-neutral call. How its answer and its prompt travel (streamed, through a cache)
+    is no part of what it asks.
+    """
 
     settings: ModelSettings
     system: str | None
     messages: tuple[Message, ...]
     max_tokens: int
     is_streamed: bool = False
+    cache: CacheMark | None = None
 
 
 @dataclass(frozen=True, slots=True)

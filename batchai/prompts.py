@@ -12,11 +12,12 @@ from batchai.documents import Attacher
 from batchai.domain import Attachment, Message
 from batchai.errors import SourceError, TemplateError
 from batchai.spec.models import Prompt
-from batchai.templates import compile_template, variables_used
+from batchai.templates import compile_template, constant_beginning, variables_used
 
 FINGERPRINT_BYTES = 16
 _MARK_BYTES = 8  # after them: which prompts made it
 
+_CONSTANTS = frozenset({"vars"})  # the same for all items
 _RENDERING = 1  # change it with the text that equal templates and items are rendered to
 
 _Render = Callable[[Mapping[str, Any]], str]
@@ -33,6 +34,19 @@ class Rendered:
     def chars(self) -> int:
         """Length of all text, in characters."""
         return len(self.system or "") + sum(len(message.content) for message in self.messages)
+
+
+@dataclass(frozen=True, slots=True)
+class Prefix:
+    """What every request of a step begins with.
+
+    parts: texts that are wholly the same: the system prompt, where there is one, and turns.
+    chars: of the text after them. text: all of it.
+    """
+
+    parts: int
+    chars: int
+    text: str
 
 
 class Prompts:
@@ -53,6 +67,11 @@ class Prompts:
         attacher: Attacher | None = None,
     ) -> None:
         self._variables = dict(variables)
+        self._place = place
+        texts = [prompt.system, *(turn.content for turn in prompt.messages)]
+        if not prompt.attachments:  # what is attached comes before the user's text
+            texts.append(prompt.user)
+        self._sources = [source for source in texts if source is not None]
         self._system = _compile(prompt.system, f"{place}.system")
         self._turns: list[tuple[str, _Render]] = []
         for number, turn in enumerate(prompt.messages):
@@ -67,7 +86,6 @@ class Prompts:
             compile_template(source, place=f"{place}.attachments[{number}]")
             for number, source in enumerate(prompt.attachments)
         ]
-        self._place = place
         self._prefix = hashlib.sha256(_canonical(identity))
         whole = repr((_RENDERING, identity, prompt, self._variables))
         self._mark = hashlib.sha256(whole.encode("utf-8", "surrogatepass")).digest()[:_MARK_BYTES]
@@ -80,6 +98,23 @@ class Prompts:
         if self._attachments:
             turns = (*turns[:-1], self._with_files(turns[-1], variables))
         return Rendered(system, turns)
+
+    def shared_prefix(self) -> Prefix:
+        """What all requests begin with, whatever the item."""
+        parts, whole, rest = 0, "", ""
+        for source in self._sources:
+            try:
+                begin = source if _is_plain(source) else constant_beginning(source, _CONSTANTS)
+                render = _compile(begin, self._place)
+                text = render({"vars": self._variables}) if render else ""
+            except TemplateError:  # a variable that is missing: items will tell
+                break
+            if begin != source:
+                rest = text.rstrip()  # a `{%-` of what follows may strip white space
+                break
+            whole += text
+            parts += bool(text)  # an empty one is not sent
+        return Prefix(parts, len(rest), whole + rest)
 
     def fingerprint(self, rendered: Rendered) -> bytes:
         """Hash of everything that decides the answer, and a mark of these prompts.
@@ -161,6 +196,10 @@ def fields_used(prompt: Prompt) -> set[str]:
 def _compile(source: str | None, place: str) -> _Render | None:
     if source is None:
         return None
-    if not any(mark in source for mark in ("{{", "{%", "{#")):
+    if _is_plain(source):
         return lambda _variables: source
     return compile_template(source, place=place)
+
+
+def _is_plain(source: str) -> bool:
+    return not any(mark in source for mark in ("{{", "{%", "{#"))

@@ -135,3 +135,52 @@ def test_the_fields_that_a_prompt_names_are_known() -> None:
     prompt = Prompt(system="{{ item['b c'] }}", messages=(turn,), user="{{ item.d.e }}")
 
     assert fields_used(prompt) == {"a", "b c", "d"}
+
+
+@pytest.mark.parametrize(
+    ("prompt", "parts", "chars", "text"),
+    [
+        (Prompt(system="S", user="{{ item.a }}"), 1, 0, "S"),
+        (Prompt(system="S", user="Q: {{ item.a }}"), 1, 2, "SQ:"),
+        (Prompt(system="S {{ item.a }} T", user="Q"), 0, 1, "S"),
+        (Prompt(system="{{ vars.v }} S", user="Q {{- item.a }}"), 1, 1, "7 SQ"),
+        (Prompt(system="{{ vars.missing }}", user="Q"), 0, 0, ""),
+        (Prompt(system="", user="Q\r\n{{ item.a }}"), 0, 1, "Q"),
+        (Prompt(user="{% if item.a %}x{% endif %}"), 0, 0, ""),
+        (Prompt(user="the same for all"), 1, 0, "the same for all"),
+        (
+            Prompt(
+                messages=(
+                    PromptMessage(role="user", content="u"),
+                    PromptMessage(role="assistant", content="a{{ vars.v }}"),
+                ),
+                user="{{ item.a }}",
+            ),
+            2,
+            0,
+            "ua7",
+        ),
+    ],
+)
+def test_the_shared_beginning_ends_where_the_item_comes_in(
+    prompt: Prompt, parts: int, chars: int, text: str
+) -> None:
+    made = Prompts(prompt, variables={"v": 7}, identity={}, place="prompt")
+    prefix = made.shared_prefix()
+    assert (prefix.parts, prefix.chars, prefix.text) == (parts, chars, text)
+
+
+@given(
+    begin=st.text(alphabet="ab \n\t", max_size=8),
+    between=st.sampled_from(
+        ["", "{{ vars.v }}", "{{- vars.v -}} ", "{# x #}", "{% raw %}{{ {% endraw %}"]
+    ),
+    own=st.sampled_from(["{{ item.a }}", "{{- item.a }}", "{%- if item.a %} b{% endif %}"]),
+)
+def test_the_shared_beginning_is_one_of_every_request(begin: str, between: str, own: str) -> None:
+    prompt = Prompt(user=f"{begin}{between}{begin}{own}{begin}")
+    made = Prompts(prompt, variables={"v": "\n v"}, identity={}, place="prompt")
+    prefix = made.shared_prefix()
+    for value in ("", "a", " "):
+        text = made.render({"a": value}).messages[0].content
+        assert text.startswith(prefix.text)

@@ -18,6 +18,7 @@ from itertools import count
 from batchai.clock import Clock
 from batchai.domain import Outcome
 from batchai.engine import policy
+from batchai.engine.caching import Warmth
 from batchai.engine.canary import Failure
 from batchai.engine.feed import Feed
 from batchai.engine.intake import Intake
@@ -99,6 +100,7 @@ class Runner:
         self._watch = watch
         self._progress = progress
         self._clock = clock
+        self._warmth = Warmth(step.cache, clock)
         self._wake = asyncio.Event()
         self._waiting: list[tuple[float, int, Work]] = []  # due time, ticket, work
         self._held: deque[Work] = deque()  # due, and held back by the watch
@@ -243,8 +245,10 @@ class Runner:
         return self._watch is None or self._watch.may_ask(work.item_id)
 
     def _may_begin(self) -> bool:
-        """Whether a new item may be begun: not too many wait, and the watch allows it."""
+        """Whether a new item may be begun: not too many wait, watch and cache allow it."""
         if self._watch is not None and not self._watch.may_begin:
+            return False
+        if not self._warmth.admits(self._in_flight):
             return False
         return len(self._waiting) + len(self._held) < _MOST_WAITING
 
@@ -293,6 +297,7 @@ class Runner:
         """What the verdict on an attempt means for its item and for the pool."""
         work, outcome = ended.work, ended.settlement.outcome
         self._progress.take(ended)
+        self._warmth.take(ended.settlement.usage)
         self._tell_gate(ended)
         match ended.verdict:
             case policy.Again(delay_seconds=delay):

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 
 from batchai.clock import Clock
-from batchai.domain import Attachment, ModelSettings, Request, Usage
+from batchai.domain import Attachment, CacheMark, ModelSettings, Request, Usage
 from batchai.engine.policy import Retries, Shape
 from batchai.limits import BYTES_PER_TOKEN, Ask, Calibration
 from batchai.pricing import Rates
@@ -46,6 +46,7 @@ class PreparedStep:
     retries: Retries
     retain: Retain
     calibration: Calibration
+    cache: CacheMark | None = None  # of what all requests begin with
 
     def request(self, rendered: Rendered, shape: Shape, *, is_watched: bool = False) -> Request:
         """The call for an item, as the policies have shaped it.
@@ -58,6 +59,7 @@ class PreparedStep:
             rendered.messages + shape.feedback,
             shape.max_tokens,
             is_streamed=is_watched or _needed_seconds(shape.max_tokens) > _LONGEST_DEADLINE_SECONDS,
+            cache=self.cache,
         )
 
     def ask(self, request: Request, body: bytes, clock: Clock) -> tuple[Ask, int]:

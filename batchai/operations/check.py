@@ -7,8 +7,7 @@ from batchai.engine.scan import duplicate_key
 from batchai.errors import BadRowError, BatchaiError, SourceError, SpecError, TemplateError
 from batchai.exports import check_export
 from batchai.operations.export import our_exports, output_path
-from batchai.operations.opening import max_tokens_of, open_input, prompts_of
-from batchai.pricing import price_for
+from batchai.operations.opening import max_tokens_of, open_input, prompts_of, rates_of
 from batchai.prompts import fields_used
 from batchai.providers import parameter_mistakes, turn_mistakes
 from batchai.schemas import AnswerSchema, result_fields, schema_mistakes
@@ -26,7 +25,7 @@ def check(job: Job, *, every_item: bool = False) -> Iterator[str]:
     """
     yield from spec_mistakes(job)
     try:
-        price_for(job.steps[0].model)
+        rates_of(job)
         target = output_path(job)
         check_export(target, ours=our_exports(job, target))
         source = open_input(job)

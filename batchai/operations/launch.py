@@ -5,6 +5,7 @@ import gc
 import signal
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
+from dataclasses import replace
 from datetime import timedelta
 
 from batchai.clock import Clock
@@ -39,9 +40,10 @@ _SIGNALS = {signal.SIGINT: Reason.INTERRUPTED, signal.SIGTERM: Reason.TERMINATED
 
 
 class Launch:
-    """Works on a run of an opened job, once. on_text: see Worker.
+    """Works on a run of an opened job, once.
 
-    drain_seconds: how long what is in flight may take after a signal; None = until each deadline.
+    sends: how many items, where that is known. on_text: see Worker. drain_seconds: how long what is
+    in flight may take after a signal; None = until each deadline.
     """
 
     def __init__(
@@ -50,10 +52,14 @@ class Launch:
         run: Run,
         progress: Progress,
         *,
+        sends: int | None = None,
         on_text: Callable[[str, str], None] | None = None,
         drain_seconds: float | None = None,
     ) -> None:
-        job, step, store, clock = opened.job, opened.step, opened.store, opened.clock
+        job, store, clock = opened.job, opened.store, opened.clock
+        step = opened.step
+        if sends is not None and step.cache is not None and sends < step.cache.pays_from:
+            step = replace(step, cache=None)
         self._opened = opened
         self._progress = progress
         self._drain_seconds = drain_seconds

@@ -9,6 +9,7 @@ from typing import Any
 from batchai.clock import Clock
 from batchai.documents import Attacher
 from batchai.domain import ModelSettings
+from batchai.engine.caching import cache_mark, lifetime, may_mark, prefix_tokens
 from batchai.engine.policy import Retries
 from batchai.engine.step import PreparedStep
 from batchai.errors import ProviderError, SourceError, SpecError
@@ -124,6 +125,13 @@ def most_concurrency(job: Job) -> int:
     return 512 if job.limits.concurrency == "auto" else job.limits.concurrency
 
 
+def rates_of(job: Job) -> Rates:
+    """The prices of the job's model. Raises PricingError."""
+    step = job.steps[0]
+    writes_1h = may_mark(step) and lifetime(step, job.limits) == "1h"
+    return price_for(step.model, may_write_1h=writes_1h)
+
+
 @asynccontextmanager
 async def opened(
     job: Job,
@@ -138,7 +146,7 @@ async def opened(
     Raises SpecError, ProviderError and PricingError before anything is written or spent,
     StoreError.
     """
-    rates = price_for(job.steps[0].model)
+    rates = rates_of(job)
     source = await asyncio.to_thread(open_input, job, items)
     provider = provider_for(job, job.steps[0])
     try:
@@ -162,19 +170,30 @@ async def opened(
 def prepare_step(job: Job, provider: Provider, rates: Rates, reader: Reader | None) -> PreparedStep:
     """The step made ready; `reader` gives the calibration of earlier launches."""
     step = job.steps[0]
+    prompts = prompts_of(job, step)
+    calibration = _calibration(reader)
+    prefix = prompts.shared_prefix()
     return PreparedStep(
         name=step.name,
         model=step.model.name,
         settings=settings_of(step),
         max_tokens=max_tokens_of(step),
-        prompts=prompts_of(job, step),
+        prompts=prompts,
         answers=AnswerSchema(step.json_schema),
         provider=provider,
         rates=rates,
         policies=step.policies,
         retries=Retries.of(job.attempts),
         retain=job.retain,
-        calibration=_calibration(reader),
+        calibration=calibration,
+        cache=cache_mark(
+            step,
+            job.limits,
+            prefix=prefix,
+            tokens=prefix_tokens(prefix, calibration),
+            rates=rates,
+            at=Clock().utcnow(),
+        ),
     )
 
 

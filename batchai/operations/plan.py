@@ -8,9 +8,8 @@ from batchai.domain import State
 from batchai.engine.scan import Scan
 from batchai.operations.changes import comparison_with_today
 from batchai.operations.check import refuse_mistakes
-from batchai.operations.opening import keyless_provider_for, open_input, prepare_step
+from batchai.operations.opening import keyless_provider_for, open_input, prepare_step, rates_of
 from batchai.operations.survey import Survey, Surveyor
-from batchai.pricing import price_for
 from batchai.sources import Source
 from batchai.spec.models import Job
 from batchai.store import Reader, open_reader
@@ -40,7 +39,7 @@ async def plan(job: Job, *, clock: Clock | None = None) -> Plan:
     """
     refuse_mistakes(job)
     clock = clock or Clock()
-    rates = price_for(job.steps[0].model)
+    rates = rates_of(job)
     source = await asyncio.to_thread(open_input, job)
     refuse_mistakes(job, source)
     provider = keyless_provider_for(job.steps[0])

@@ -19,11 +19,10 @@ from batchai.limits.estimate import BYTES_PER_TOKEN
 from batchai.operations.check import refuse_mistakes
 from batchai.operations.console import Console, Silence
 from batchai.operations.export import output_path
-from batchai.operations.opening import max_tokens_of
+from batchai.operations.opening import max_tokens_of, rates_of
 from batchai.operations.run import RunOptions, RunSummary, run_job
 from batchai.operations.stores import REHEARSAL_MARK
 from batchai.operations.survey import expected_output_tokens
-from batchai.pricing import price_for
 from batchai.providers.registry import KEYLESS
 from batchai.simulator import Fault, Latency, Settings, Simulator, seeded
 from batchai.simulator.faults import no_faults, shares_of
@@ -79,7 +78,7 @@ def rehearse(job: Job, faults: Sequence[str] = (), *, console: Console | None = 
     """
     shares = shares_of(faults)
     refuse_mistakes(job)
-    rates = price_for(job.steps[0].model)
+    rates = rates_of(job)
     basis = _basis(job)
     console = console or Silence()
     console.say(f"Rehearsing {job.name} on a simulated provider; waits are skipped.")

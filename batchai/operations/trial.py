@@ -145,8 +145,9 @@ async def _send(
     sent = {finding.item.key for finding in picked if finding.change in SENT}
     before = {key: _cost(reader, key, step) for key in stored}
     progress.to_send = len(sent)
-    launch = Launch(found, _run_for(found), progress, on_text=on_text)
-    end = await launch.work_on(frozenset(stored[key].item_id for key in sent))
+    items = frozenset(stored[key].item_id for key in sent)
+    launch = Launch(found, _run_for(found), progress, sends=len(items), on_text=on_text)
+    end = await launch.work_on(items)
     code = launch.end(end)
     tried = []
     for finding in picked:

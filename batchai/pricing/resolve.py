@@ -21,12 +21,13 @@ _STANDARD = frozenset({"auto", "default", "standard", "standard_only"})
 _UNPRICED_KEYS = ("inference_geo",)  # parameters that change the price in ways the data lacks
 
 
-def price_for(model: Model) -> Rates:
+def price_for(model: Model, *, may_write_1h: bool = False) -> Rates:
     """The rates of a job's model: its own `price`, nothing if `none` or local, else the price data.
 
+    may_write_1h: requests may write to a cache of an hour, so that the worst case counts that.
     Raises PricingError when no price is known; the message names the remedy.
     """
-    may_write_1h = bool(model.extra_body)  # only parameters of the user's own can ask for them
+    may_write_1h = may_write_1h or bool(model.extra_body)  # parameters of the user's own may ask
     if isinstance(model.price, Price):
         return Rates(model.name, tiers=(_stated(model.price),), may_write_1h=may_write_1h)
     if model.price == "none" or model.provider in FREE_PROVIDERS:

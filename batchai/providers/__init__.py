@@ -9,6 +9,7 @@ from batchai.providers.attachments import (
 )
 from batchai.providers.base import Provider
 from batchai.providers.bodies import worst_input_tokens
+from batchai.providers.caching import least_cached_tokens
 from batchai.providers.parameters import parameter_mistakes, turn_mistakes
 from batchai.providers.registry import check_provider, key_variables, open_provider
 from batchai.providers.streaming import Deadlines
@@ -22,6 +23,7 @@ __all__ = [
     "file_rules",
     "files_of",
     "key_variables",
+    "least_cached_tokens",
     "open_provider",
     "parameter_mistakes",
     "turn_mistakes",

@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from batchai.documents import PDF
-from batchai.domain import Message, ModelSettings, Outcome, Reply, Request, Usage
+from batchai.domain import CacheMark, Message, ModelSettings, Outcome, Reply, Request, Usage
 from batchai.providers.attachments import base64_of
 from batchai.providers.bodies import Bodies
 from batchai.providers.calls import Line, call, consistent, count, malformed, stream
@@ -66,6 +66,8 @@ class AnthropicMessages:
         if request.is_streamed:
             own["stream"] = True
         own["messages"] = [{"role": m.role, "content": _content(m)} for m in request.messages]
+        if request.cache is not None:
+            _mark(own, request.cache)
         return self._bodies.encode(request.settings, own)
 
     async def send(self, body: bytes, *, deadline_seconds: float) -> Reply:
@@ -129,6 +131,22 @@ class MessageFold:
         block = self._blocks.setdefault(index, {"type": "text"})
         block["text"] = str(block.get("text", "")) + text
         return text
+
+
+def _mark(own: dict[str, Any], mark: CacheMark) -> None:
+    """Make blocks of the text in which the shared beginning ends, with a cache breakpoint there."""
+    holders = [(own, "system")] if "system" in own else []
+    holders += [(turn, "content") for turn in own["messages"]]
+    holder, name = holders[mark.parts if mark.chars else mark.parts - 1]
+    text: str = holder[name]
+    at = mark.chars or len(text)
+    rest = text[at:]
+    if not rest.strip():  # a block of white space would be refused
+        at, rest = len(text), ""
+    control = {"type": "ephemeral"} if mark.ttl == "5m" else {"type": "ephemeral", "ttl": mark.ttl}
+    holder[name] = [{"type": "text", "text": text[:at], "cache_control": control}]
+    if rest:
+        holder[name].append({"type": "text", "text": rest})
 
 
 def read_message(answer: dict[str, Any]) -> Reply:

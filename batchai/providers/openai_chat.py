@@ -73,6 +73,8 @@ class OpenAIChat:
         own: dict[str, Any] = {limit: request.max_tokens, "messages": turns}
         if request.is_streamed:
             own |= {"stream": True, "stream_options": {"include_usage": True}}
+        if request.cache is not None:  # it caches by itself; the key leads to the same machine
+            own["prompt_cache_key"] = request.cache.key
         return self._bodies.encode(request.settings, own)
 
     async def send(self, body: bytes, *, deadline_seconds: float) -> Reply:

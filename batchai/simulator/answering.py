@@ -23,8 +23,13 @@ _FINISHES = {
 _REFUSED_TEXT = "I can't help with that."
 
 
-def compose(request: SimRequest, settings: Settings, fault: Fault | None) -> Answer:
-    """The answer to a request, spoiled by the fault, cut at stop sequences and at max_tokens."""
+def compose(
+    request: SimRequest, settings: Settings, fault: Fault | None, *, usage: Usage
+) -> Answer:
+    """The answer to a request, spoiled by the fault, cut at stop sequences and at max_tokens.
+
+    usage: of its input.
+    """
     finish = _FINISHES.get(fault, Finish.NORMAL) if fault else Finish.NORMAL
     text, stop_sequence = _until_stop(_written(request, settings, fault), request.stop)
     written = max(tokens_in(text, settings), settings.least_output_tokens)
@@ -39,8 +44,7 @@ def compose(request: SimRequest, settings: Settings, fault: Fault | None) -> Ans
         if fault is not Fault.HUGE:  # the one answer that does not keep to max_tokens
             text = _cut(text, limit - settings.reasoning_tokens, settings)
             finish, stop_sequence = Finish.MAX_TOKENS, None
-    usage = replace(input_usage(request, settings), output=written)
-    usage = replace(usage, reasoning=min(settings.reasoning_tokens, written))
+    usage = replace(usage, output=written, reasoning=min(settings.reasoning_tokens, written))
     model = settings.resolve_model(request) if settings.resolve_model else request.model
     return Answer(text, finish, usage, model, stop_sequence, fault)
 

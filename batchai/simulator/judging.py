@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 
 from batchai.domain import Usage
 from batchai.simulator.answering import compose, input_usage
+from batchai.simulator.caching import Point, PromptCache
 from batchai.simulator.delivery import Wire, streamed
 from batchai.simulator.faults import Fault
 from batchai.simulator.protocols.base import Answer, Dialect, ErrorShape
@@ -53,6 +54,7 @@ class Judge:
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self._accounts: dict[tuple[str, str], Account] = {}
+        self._cache = PromptCache()
 
     @property
     def neighbours(self) -> tuple[int, int]:
@@ -119,8 +121,7 @@ class Judge:
         """The verdict on a call that exceeds the account's limits or the server's capacity."""
         account = self._account(call)
         if account is not None:
-            usage = input_usage(call.request, self._settings)
-            charge = call.dialect.charge(call.request, usage)
+            charge = call.dialect.charge(call.request, self._input(call))
             if (excess := account.admit(_now(), charge)) is not None:
                 wait = call.dialect.retry_after(excess.wait_seconds)
                 return Verdict(Served.LIMITED, self._error(call, call.dialect.excess(excess), wait))
@@ -132,8 +133,10 @@ class Judge:
         return None
 
     async def _answered(self, call: Call, fault: Fault | None) -> Verdict:
-        answer = compose(call.request, self._settings, fault)
+        answer = compose(call.request, self._settings, fault, usage=self._input(call))
         await asyncio.sleep(self._latency_seconds(call, answer.usage))
+        if self._settings.caches:
+            self._cache.keep(self._points(call), scope=_scope(call), now=_now())
         account = self._account(call)
         if account is not None:
             account.produced(_now(), call.dialect.produced(answer.usage))
@@ -159,6 +162,19 @@ class Judge:
         """Until the reply begins: a stream does not wait for the answer to be written."""
         tokens = 0 if call.request.streams else usage.output
         return self._settings.latency.draw(call.request.sequence, tokens) * self._slowness(call)
+
+    def _input(self, call: Call) -> Usage:
+        """The request's input tokens, with what the cache holds of them now."""
+        settings = self._settings
+        usage = input_usage(call.request, settings)
+        if not settings.caches or usage.uncached_input < usage.input:
+            return usage
+        return self._cache.usage(usage, self._points(call), scope=_scope(call), now=_now())
+
+    def _points(self, call: Call) -> list[Point]:
+        return call.dialect.cache_points(
+            call.request, bytes_per_token=self._settings.bytes_per_token
+        )
 
     def _slowness(self, call: Call) -> float:
         capacity = self._settings.capacity
@@ -186,6 +202,12 @@ class Judge:
         account = self._account(call)
         standings = account.standings(_now()) if account else []
         return call.dialect.headers(call.id, standings)
+
+
+def _scope(call: Call) -> str:
+    """Whose cache it is: an account's, a model's, and of OpenAI a key's."""
+    own = call.request.body.get("prompt_cache_key", "")
+    return "\0".join((call.dialect.name, call.key, call.request.model, str(own)))
 
 
 def _now() -> float:

@@ -63,8 +63,9 @@ class Capacity:
 class Settings:
     """Everything about a simulator. The default answers at once, to any key and any model.
 
-    bytes_per_token: tokens are UTF-8 bytes divided by this. cache_read_share, cache_write_share:
-    parts of the input that are reported (and billed) as such. reasoning_tokens: spent before every
+    bytes_per_token: tokens are UTF-8 bytes divided by this. caches: prompts are cached as the
+    providers do it, where no share is given. cache_read_share, cache_write_share: parts of the
+    input that are reported (and billed) as such. reasoning_tokens: spent before every
     answer, within the output. least_output_tokens: a shorter answer is billed as if it had so many.
     answer: what the model writes, in place of the computed answer. keep_content: whether the record
     keeps prompts, bodies and answers, or only what is counted.
@@ -87,6 +88,7 @@ class Settings:
     check_schemas: bool = True  # answer 400 to schemas that the real provider does not take
     max_body_bytes: int = 32 * 2**20
     bytes_per_token: float = 4.0
+    caches: bool = True
     cache_read_share: float = 0.0
     cache_write_share: float = 0.0
     reasoning_tokens: int = 0

@@ -54,6 +54,7 @@ def assemble(draft: Draft, project: Project, roots: tuple[Path, ...]) -> models.
         prompt=_prompt(values["prompt"]),
         json_schema=values.get("schema"),
         policies=models.Policies(**_given(values, *_POLICIES)),
+        **_given(values, "cache"),
     )
     return models.Job(
         name=name,

@@ -230,6 +230,11 @@ JOB = Section(
         "on_unknown": Field(
             Choice(("retry", "hold")), "After a crash: send again, or wait for you."
         ),
+        "cache": Field(
+            Choice(("auto", "off", "5m", "1h")),
+            "Whether the provider caches what all prompts begin with, and for how long; "
+            "default auto: where it pays.",
+        ),
         "retain": Field(RETAIN, "What the store keeps of personal data."),
         "delivery": Field(NotYet(("live",)), "How requests travel: live."),
         "finish_by": Field(NotYet(), "Not available yet."),

@@ -207,6 +207,7 @@ class Step(Strict):
     prompt: Prompt
     json_schema: dict[str, Any] | None = None
     policies: Policies = Policies()
+    cache: Literal["auto", "off", "5m", "1h"] = "auto"
 
 
 class Job(Strict):

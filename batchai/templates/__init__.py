@@ -3,6 +3,7 @@
 from batchai.templates.compiling import (
     compile_expression,
     compile_template,
+    constant_beginning,
     is_used_whole,
     variables_used,
 )
@@ -12,6 +13,7 @@ __all__ = [
     "MAX_OUTPUT_CHARS",
     "compile_expression",
     "compile_template",
+    "constant_beginning",
     "is_used_whole",
     "variables_used",
 ]

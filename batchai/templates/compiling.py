@@ -85,6 +85,30 @@ def variables_used(source: str) -> dict[str, set[str]]:
     return used
 
 
+def constant_beginning(source: str, constants: frozenset[str]) -> str:
+    """The longest beginning of a template, as a template, that uses no other roots than these.
+
+    Blocks and comments end it. Raises TemplateError where the template does not parse.
+    """
+    _parse(source, "the template")
+    whole: list[str] = []
+    expression: list[str] = []
+    for _, kind, text in _SANDBOX.lex(source):
+        if kind == "data":
+            whole.append(text)
+        elif kind == "variable_begin" or expression:
+            expression.append(text)
+            if kind == "variable_end":
+                piece = "".join(expression)
+                if not variables_used(piece).keys() <= constants:
+                    break
+                whole.append(piece)
+                expression.clear()
+        else:
+            break
+    return "".join(whole)
+
+
 def is_used_whole(source: str, root: str) -> bool:
     """Whether a template takes fields of `root` that it does not name: `vars[item.kind]`."""
     tree = _parse(source, "the template")

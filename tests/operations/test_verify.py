@@ -92,8 +92,8 @@ TAMPERED = {
         "INSERT INTO attempts SELECT 1000, item_id, step, number, run_id, launch_id, model, "
         "max_tokens, input_estimate, worst_pico, sent_at, closed_at, outcome, cost_pico, "
         "unconfirmed_pico, uncached_input, cache_read, cache_write_5m, cache_write_1h, output, "
-        "reasoning, latency_ms, resolved_model, status, request_id, detail, answer FROM attempts "
-        "WHERE id = 1",
+        "reasoning, latency_ms, resolved_model, status, request_id, detail, answer, "
+        "saved_pico FROM attempts WHERE id = 1",
         {"counters": "counts 1 attempts, the ledger has 2"},
     ),
     "a cost was changed": (

@@ -51,7 +51,7 @@ async def test_blocks_of_text_and_of_other_things_make_the_prompt() -> None:
         await post(sim, "/v1/messages", body)
         received = sim.received[0]
 
-    assert received.prompt == f"Look:\n{image}\n\nx"
+    assert received.prompt == f"Look:{image}\n\nx"
     assert received.system == "Be brief."
 
 

@@ -57,7 +57,7 @@ from tests.spec.jobs import mistakes, only_mistake, write_job
         ("delivery: batch", "delivery: is not available yet: only live is"),
         ("finish_by: 06:00", "finish_by: is not available yet"),
         ("steps: {a: {}}", "steps: is not available yet"),
-        ("cache: true", "cache: unknown field"),
+        ("cache: true", "cache: must be auto, off, 5m or 1h, not"),
         ("on_truncated: {grow: 0}", "on_truncated.grow: must be a whole number above 0"),
         ("on_truncated: {repair: 2}", "on_truncated.repair: unknown field"),
         ("on_truncated: maybe", "must be retry, fail or {grow: 4096}, not"),

@@ -1,10 +1,12 @@
 """Anthropic Messages, as anthropic 2.12 speaks it (versions 2023-06-01 and 2026-10-21)."""
 
+import json
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from batchai.domain import Usage
+from batchai.simulator.caching import Digests, Point
 from batchai.simulator.faults import Fault
 from batchai.simulator.protocols.base import (
     Answer,
@@ -114,6 +116,20 @@ class Anthropic:
         """Why structured output answers 400 to the request's schema, or None."""
         return None if request.schema is None else anthropic_objection(request.schema)
 
+    def cache_points(self, request: SimRequest, *, bytes_per_token: float) -> list[Point]:
+        """Up to each block that is marked with `cache_control`: schema, system, turns."""
+        digests, points = Digests(bytes_per_token), []
+        digests.add(json.dumps(request.schema).encode() if request.schema else b"")
+        turns = turns_of(request.body)
+        for number, content in enumerate([request.body.get("system"), *map(_said, turns)]):
+            digests.add(b"\0%d" % number, counts=False)  # equal texts of two turns are not the same
+            for block in content if isinstance(content, list) else [content or ""]:
+                digests.add(text_of([block]).encode("utf-8", "surrogatepass"))
+                control = block.get("cache_control") if isinstance(block, dict) else None
+                if isinstance(control, dict):
+                    points.append(digests.point("1h" if control.get("ttl") == "1h" else "5m"))
+        return points
+
     def reply(self, answer: Answer, identity: str) -> dict[str, Any]:
         """A Message."""
         refused = answer.finish in (Finish.REFUSED, Finish.CONTENT_FILTER)
@@ -190,6 +206,10 @@ _REFUSAL_DETAILS = {
     "category": "general_harms",
     "explanation": "The request was declined.",
 }
+
+
+def _said(turn: Mapping[str, Any]) -> Any:
+    return turn.get("content")
 
 
 def _content(answer: Answer) -> list[dict[str, Any]] | None:

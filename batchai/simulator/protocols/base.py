@@ -6,6 +6,7 @@ from enum import StrEnum
 from typing import Any, Protocol
 
 from batchai.domain import Usage
+from batchai.simulator.caching import Point
 from batchai.simulator.faults import Fault
 from batchai.simulator.requests import SimRequest
 from batchai.simulator.windows import Charge, Excess, Standing
@@ -67,6 +68,10 @@ class Dialect(Protocol):
         """Why the provider answers 400 to the request's schema, or None."""
         ...
 
+    def cache_points(self, request: SimRequest, *, bytes_per_token: float) -> list[Point]:
+        """The beginnings of the prompt that the provider caches, the shortest first."""
+        ...
+
     def reply(self, answer: Answer, identity: str) -> dict[str, Any]:
         """The JSON of an answer; identity makes its id."""
         ...
@@ -110,7 +115,7 @@ def text_of(content: Any) -> str:
         return content
     if not isinstance(content, list):
         return ""
-    return "\n".join(_block_text(block) for block in content)
+    return "".join(_block_text(block) for block in content)
 
 
 def _block_text(block: Any) -> str:

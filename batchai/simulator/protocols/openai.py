@@ -1,9 +1,11 @@
 """OpenAI Chat Completions, as openai 3.54 and compatible servers speak it."""
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from batchai.domain import Usage
+from batchai.simulator.caching import LEAST_TOKENS, Digests, Point
 from batchai.simulator.faults import Fault
 from batchai.simulator.protocols.base import (
     Answer,
@@ -39,6 +41,7 @@ _QUOTA = ErrorShape(
     code="insufficient_quota",
 )
 _INVALID = "invalid_request_error"
+_CACHED_TOKENS = 128  # the grain of the cache
 
 
 class OpenAI:
@@ -126,6 +129,20 @@ class OpenAI:
             if objection
             else None
         )
+
+    def cache_points(self, request: SimRequest, *, bytes_per_token: float) -> list[Point]:
+        """Every 128 tokens from 1,024 on, whether it is asked for or not."""
+        turns = (
+            f"{turn.get('role')}\0{text_of(turn.get('content'))}" for turn in turns_of(request.body)
+        )
+        text = "\0".join(turns).encode("utf-8", "surrogatepass")
+        digests, points, done = Digests(bytes_per_token), [], 0
+        for tokens in range(LEAST_TOKENS, int(len(text) / bytes_per_token) + 1, _CACHED_TOKENS):
+            upto = math.ceil(tokens * bytes_per_token)
+            digests.add(text[done:upto])
+            points.append(digests.point(None))
+            done = upto
+        return points
 
     def reply(self, answer: Answer, identity: str) -> dict[str, Any]:
         """A ChatCompletion."""
