@@ -14,7 +14,7 @@ LAYERS: tuple[frozenset[str], ...] = (
     frozenset({"domain", "clock", "secrets"}),
     frozenset({"templates", "documents"}),  # the job file's templates are compiled when it is read
     frozenset({"spec"}),
-    frozenset({"sources", "prompts", "schemas", "limits", "pricing"}),
+    frozenset({"sources", "prompts", "schemas", "limits", "pricing", "forecast"}),
     frozenset({"providers", "store"}),
     frozenset({"engine", "reports", "exports"}),
     frozenset({"operations"}),

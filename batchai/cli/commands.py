@@ -84,12 +84,39 @@ def try_(options: argparse.Namespace) -> int:
 
 def plan(options: argparse.Namespace) -> int:
     """`batchai plan`."""
-    from batchai.cli.words import plan_json, plan_text
+    from batchai.cli.plans import plan_text, plan_values, plans_text
     from batchai.operations.plan import plan as make_plan
 
+    if options.models and options.pilot:
+        raise SpecError("--pilot sends to one model: leave --models out, or give --model")
+    if options.pilot:
+        return _pilot(options)
+    names = options.models.split(",") if options.models else []
+    plans = [asyncio.run(make_plan(_job(options, model=name.strip()))) for name in names]
+    if plans:
+        values = {"schema_version": 1, "plans": [plan_values(made) for made in plans]}
+        print(_dumped(values) if options.json else plans_text(plans, options.job))
+        return 0
     made = asyncio.run(make_plan(_job(options)))
-    print(plan_json(made) if options.json else plan_text(made, options.job))
+    values = {"schema_version": 1, **plan_values(made)}
+    print(_dumped(values) if options.json else plan_text(made, options.job))
     return 0
+
+
+def _pilot(options: argparse.Namespace) -> int:
+    """`batchai plan --pilot N`."""
+    from batchai.cli.plans import pilot_text, pilot_values
+    from batchai.operations.pilot import pilot
+
+    job = _job(options)
+    terminal = Terminal()
+    try:
+        made = asyncio.run(pilot(job, count=options.pilot, console=terminal))
+    finally:
+        terminal.close()
+    values = {"schema_version": 1, **pilot_values(made)}
+    print(_dumped(values) if options.json else pilot_text(made, options.job))
+    return made.exit_code
 
 
 def check(options: argparse.Namespace) -> int:
@@ -320,15 +347,15 @@ def _dumped(value: object) -> str:
     return json.dumps(value, indent=2, ensure_ascii=False)
 
 
-def _job(options: argparse.Namespace) -> Job:
+def _job(options: argparse.Namespace, *, model: str | None = None) -> Job:
     path = find_job(options.job)
     log_to_terminal(path.parent)
-    return load_job(path, overrides=_overrides(options))
+    return load_job(path, overrides=_overrides(options, model=model))
 
 
-def _overrides(options: argparse.Namespace) -> Overrides:
+def _overrides(options: argparse.Namespace, *, model: str | None = None) -> Overrides:
     return Overrides(
-        model=options.model,
+        model=model or options.model,
         base_url=options.base_url,
         settings=tuple(options.set),
         variables=tuple(options.var),

@@ -194,10 +194,20 @@ def _add_weekly(commands: _Commands) -> None:
     plan = _job_command(
         commands,
         "plan",
-        "what a run would do now: new, changed, reused, tokens, price, time; spends nothing",
+        "what a run would do now: new, changed, reused, tokens, price, time; spends nothing "
+        "without --pilot",
         "batchai plan feedback",
-        "batchai plan feedback --model openai/gpt-5.4-mini",
+        "batchai plan feedback --pilot 30",
+        "batchai plan feedback --models openai/gpt-5.4-mini,anthropic/claude-haiku-4-5",
     )
+    plan.add_argument(
+        "--pilot",
+        type=_number,
+        metavar="N",
+        help="send N items drawn at random (they count as done), for a price and a time with a "
+        "90%% interval",
+    )
+    plan.add_argument("--models", metavar="A,B", help="the same with each of these, side by side")
     _json(plan)
 
 

@@ -1,12 +1,9 @@
-"""What the commands print about a launch, a trial and a plan."""
+"""What the commands print about a launch and a trial."""
 
-import json
 from pathlib import Path
 
 from batchai.domain import State
 from batchai.engine.runner import End, Reason
-from batchai.engine.scan import Change
-from batchai.operations.plan import Plan
 from batchai.operations.run import RunSummary
 from batchai.operations.trial import Trial, TriedItem
 from batchai.reports.next_step import Standing, next_step
@@ -76,54 +73,6 @@ def trial_text(trial: Trial, name: str, *, shows_prompts: bool) -> str:
     follow = f"batchai run {name}" if valid else f"batchai show {name} --failed"
     lines.append(f"Next: {follow}")
     return "\n".join(lines)
-
-
-def plan_text(plan: Plan, name: str) -> str:
-    """What a run would do: counts by change with their price, tokens, duration."""
-    survey = plan.survey
-    rows = []
-    for change, words in _PLAN_WORDS.items():
-        number = survey.changes[change.value]
-        if number:
-            cost = survey.cost_by_change.get(change.value)
-            price = "" if cost is None or plan.is_free else usd(cost)
-            rows.append(f"  {words:<34} {number:>12,}  {price:>10}")
-    if survey.removed:
-        rows.append(f"  {'left the input, stay in the store':<34} {survey.removed:>12,}")
-    if plan.failed:
-        rows.append(f"  {'failed (of these; run --retry failed)':<34} {plan.failed:>9,}")
-    if survey.bad_rows:
-        rows.append(f"  {'bad rows':<34} {survey.bad_rows:>12,}")
-    basis = (
-        "this job's own history" if plan.has_history else "sizes alone; `batchai try` sharpens it"
-    )
-    lines = [
-        f"A run would send {counted(survey.to_send, 'item')}:",
-        *rows,
-        f"Tokens: about {survey.input_tokens:,} in, {survey.output_tokens:,} out (from {basis})",
-    ]
-    if plan.is_free:
-        lines.append("Price:  none")
-    else:
-        lines.append(f"Price:  about {usd(survey.cost)}, at most {usd(survey.worst)}")
-    if survey.to_send:
-        lines.append(f"Time:   about {span(plan.seconds)} at the job's limits")
-    budget = plan.job.budget_usd
-    if budget is not None and survey.cost > budget:
-        lines.append(f"The budget of {usd(budget)} would not be enough.")
-    lines.append(f"Next: batchai run {name}")
-    return "\n".join(lines)
-
-
-_PLAN_WORDS = {
-    Change.NEW: "new",
-    Change.PENDING: "not done yet",
-    Change.EDITED: "row edited, sent again",
-    Change.CHANGED: "spec changed, needs --changed",
-    Change.REVALIDATED: "fit the changed schema, reused",
-    Change.KEPT: "kept",
-    Change.SAME: "done, reused",
-}
 
 
 def _counts(summary: RunSummary) -> str:
@@ -214,26 +163,6 @@ def _result_line(result: object) -> str:
     if isinstance(result, dict):
         return "\n".join(f"  {printable(str(k))}: {printable(str(v))}" for k, v in result.items())
     return printable(str(result))
-
-
-def plan_json(plan: Plan) -> str:
-    """The plan as JSON; money as strings, USD."""
-    survey = plan.survey
-    value = {
-        "schema_version": 1,
-        "job": plan.job.name,
-        "to_send": survey.to_send,
-        "changes": dict(survey.changes),
-        "removed": survey.removed,
-        "bad_rows": survey.bad_rows,
-        "failed": plan.failed,
-        "tokens": {"input": survey.input_tokens, "output": survey.output_tokens},
-        "cost_usd": str(survey.cost),
-        "worst_cost_usd": str(survey.worst),
-        "seconds": round(plan.seconds, 1),
-        "from_history": plan.has_history,
-    }
-    return json.dumps(value, indent=2)
 
 
 def _shown(path: Path) -> str:

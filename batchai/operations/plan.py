@@ -2,34 +2,36 @@
 
 import asyncio
 from dataclasses import dataclass
+from datetime import date, datetime
 
 from batchai.clock import Clock
-from batchai.domain import State
+from batchai.domain import Estimate, State
 from batchai.engine.scan import Scan
+from batchai.engine.step import PreparedStep
 from batchai.operations.changes import comparison_with_today
 from batchai.operations.check import refuse_mistakes
+from batchai.operations.estimating import done_before, estimate_by_size, estimate_from
 from batchai.operations.opening import keyless_provider_for, open_input, prepare_step, rates_of
 from batchai.operations.survey import Survey, Surveyor
+from batchai.pricing import end_of_life
 from batchai.sources import Source
 from batchai.spec.models import Job
 from batchai.store import Reader, open_reader
-
-_LATENCY_SECONDS = 3.0  # of one request, before there is a history
 
 
 @dataclass(frozen=True, slots=True)
 class Plan:
     """What a run would do. failed: items that a run leaves as they are without `--retry`.
 
-    seconds: how long it takes at least, by limits, concurrency and the latency so far.
+    estimate: of what would be sent. ends: the model's last day, where it is known.
     """
 
     job: Job
     survey: Survey
     failed: int
-    seconds: float
-    has_history: bool
+    estimate: Estimate
     is_free: bool
+    ends: date | None = None
 
 
 async def plan(job: Job, *, clock: Clock | None = None) -> Plan:
@@ -49,7 +51,7 @@ async def plan(job: Job, *, clock: Clock | None = None) -> Plan:
         surveyor = Surveyor(step, reader=reader, clock=clock)
         survey = await surveyor.survey(_scan(job, source, reader), reader)
         counts = reader.state_counts(step.name) if reader else {}
-        latency = reader.mean_latency() if reader else None
+        estimate = _estimate(job, step, survey, surveyor, reader, at=clock.utcnow())
     finally:
         await provider.close()
         if reader is not None:
@@ -58,9 +60,9 @@ async def plan(job: Job, *, clock: Clock | None = None) -> Plan:
         job=job,
         survey=survey,
         failed=counts.get(State.FAILED, 0),
-        seconds=_seconds(job, survey, latency or _LATENCY_SECONDS),
-        has_history=latency is not None,
+        estimate=estimate,
         is_free=rates.is_free,
+        ends=end_of_life(job.steps[0].model.name),
     )
 
 
@@ -75,17 +77,29 @@ def _scan(job: Job, source: Source, reader: Reader | None) -> Scan:
     )
 
 
-def _seconds(job: Job, survey: Survey, latency_seconds: float) -> float:
-    """The slowest of the limits decides."""
-    limits = job.limits
-    slots = 32 if limits.concurrency == "auto" else limits.concurrency
-    waits = [survey.to_send * latency_seconds / slots]
-    for limit, amount in (
-        (limits.requests_per_minute, survey.to_send),
-        (limits.tokens_per_minute, survey.input_tokens + survey.output_tokens),
-        (limits.input_tokens_per_minute, survey.input_tokens),
-        (limits.output_tokens_per_minute, survey.output_tokens),
-    ):
-        if limit:
-            waits.append(amount / limit * 60)
-    return max(waits)
+def _estimate(
+    job: Job,
+    step: PreparedStep,
+    survey: Survey,
+    surveyor: Surveyor,
+    reader: Reader | None,
+    *,
+    at: datetime,
+) -> Estimate:
+    latency = reader.mean_latency() if reader else None
+    learnt = reader and estimate_from(
+        done_before(reader, step),
+        survey,
+        surveyor,
+        step=step,
+        limits=job.limits,
+        basis="history",
+        at=at,
+    )
+    return learnt or estimate_by_size(
+        survey,
+        limits=job.limits,
+        latency_seconds=latency,
+        basis="schema" if latency is None else "history",
+        at=at,
+    )

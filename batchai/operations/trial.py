@@ -146,7 +146,7 @@ async def _send(
     before = {key: _cost(reader, key, step) for key in stored}
     progress.to_send = len(sent)
     items = frozenset(stored[key].item_id for key in sent)
-    launch = Launch(found, _run_for(found), progress, sends=len(items), on_text=on_text)
+    launch = Launch(found, run_for_trial(found), progress, sends=len(items), on_text=on_text)
     end = await launch.work_on(items)
     code = launch.end(end)
     tried = []
@@ -160,7 +160,7 @@ async def _send(
     return Trial(tried, end, code, total, found.step.rates.is_free)
 
 
-def _run_for(found: Opened) -> Run:
+def run_for_trial(found: Opened) -> Run:
     """The run that is going on, or the next; a trial never accepts a changed spec for all items."""
     last = found.store.reader.last_run()
     if last is not None and last.ended_at is None:

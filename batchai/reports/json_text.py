@@ -17,10 +17,11 @@ def json_text(value: Any) -> str:
     Field names are the keys. Characters outside ASCII are escaped, so that what a model wrote
     cannot steer a terminal from here either.
     """
-    return json.dumps({"schema_version": SCHEMA_VERSION, **_plain(value)}, indent=2)
+    return json.dumps({"schema_version": SCHEMA_VERSION, **plain(value)}, indent=2)
 
 
-def _plain(value: Any) -> Any:
+def plain(value: Any) -> Any:
+    """A value made of what JSON knows."""
     if isinstance(value, Decimal):
         return format(value.normalize(), "f")
     if isinstance(value, date):  # and datetime
@@ -28,9 +29,9 @@ def _plain(value: Any) -> Any:
     if isinstance(value, Path):
         return str(value)
     if isinstance(value, Mapping):
-        return {str(key): _plain(entry) for key, entry in value.items()}
+        return {str(key): plain(entry) for key, entry in value.items()}
     if isinstance(value, list | tuple):
-        return [_plain(entry) for entry in value]
+        return [plain(entry) for entry in value]
     if is_dataclass(value):
-        return {field.name: _plain(getattr(value, field.name)) for field in fields(value)}
+        return {field.name: plain(getattr(value, field.name)) for field in fields(value)}
     return value

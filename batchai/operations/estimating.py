@@ -1,0 +1,154 @@
+"""From a survey and what was done to an estimate: what is left will cost and take, about."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+from decimal import Decimal
+
+from batchai.domain import Estimate
+from batchai.engine.step import PreparedStep
+from batchai.errors import TemplateError
+from batchai.forecast import LEAST_SAMPLE, Forecast, forecast
+from batchai.operations.survey import Survey, Surveyor
+from batchai.spec.models import Limits
+from batchai.store import Reader
+from batchai.store.samples import TakenItem, newest_taken
+
+ASSUMED_LATENCY_SECONDS = 3.0  # of one request, before there is a history
+_AUTO_SLOTS = 32
+_PICO = 1e12
+_FINEST = Decimal("1e-9")
+
+
+@dataclass(frozen=True, slots=True)
+class Amounts:
+    """What items take together; seconds: of all their attempts, one after the other."""
+
+    requests: float
+    input_tokens: float
+    output_tokens: float
+    seconds: float
+
+
+def done_before(reader: Reader, step: PreparedStep) -> list[TakenItem]:
+    """What the newest items took whose requests are of today's prompt, model and parameters."""
+    found = newest_taken(reader, step.name)
+    return [item for item in found if step.prompts.have_made(item.fingerprint)]
+
+
+def estimate_from(
+    done: Sequence[TakenItem],
+    survey: Survey,
+    surveyor: Surveyor,
+    *,
+    step: PreparedStep,
+    limits: Limits,
+    basis: str,
+    at: datetime,
+) -> Estimate | None:
+    """Of what the survey counted, by what the items in `done` took; None where they are too few."""
+    sample = [(size, item) for item in done if (size := _size(surveyor, step, item)) is not None]
+    if len(sample) < LEAST_SAMPLE:
+        return None
+
+    def of(name: str) -> Forecast:
+        values = [(size, float(getattr(item, name))) for size, item in sample]
+        return forecast(values, count=survey.to_send, size=survey.size)
+
+    cost = of("cost_pico")
+    requests, given, written, latency = map(
+        of, ("attempts", "input_tokens", "output_tokens", "latency_ms")
+    )
+
+    def seconds(bound: str) -> float:
+        amounts = Amounts(
+            requests=getattr(requests, bound),
+            input_tokens=getattr(given, bound),
+            output_tokens=getattr(written, bound),
+            seconds=getattr(latency, bound) / 1000,
+        )
+        return duration(amounts, limits)
+
+    return Estimate(
+        made_at=at,
+        basis=basis,
+        sample=len(sample),
+        items=survey.to_send,
+        input_tokens=round(given.expected),
+        output_tokens=round(written.expected),
+        cost_usd=_usd(cost.expected),
+        cost_low_usd=_usd(cost.low),
+        cost_high_usd=_usd(cost.high),
+        seconds=seconds("expected"),
+        seconds_low=seconds("low"),
+        seconds_high=seconds("high"),
+    )
+
+
+def estimate_by_size(
+    survey: Survey, *, limits: Limits, latency_seconds: float | None, basis: str, at: datetime
+) -> Estimate:
+    """Of what the survey counted, by sizes alone: without an interval."""
+    latency = latency_seconds or ASSUMED_LATENCY_SECONDS
+    amounts = Amounts(
+        requests=survey.to_send,
+        input_tokens=survey.input_tokens,
+        output_tokens=survey.output_tokens,
+        seconds=survey.to_send * latency,
+    )
+    return Estimate(
+        made_at=at,
+        basis=basis,
+        sample=0,
+        items=survey.to_send,
+        input_tokens=survey.input_tokens,
+        output_tokens=survey.output_tokens,
+        cost_usd=survey.cost,
+        cost_low_usd=None,
+        cost_high_usd=None,
+        seconds=duration(amounts, limits),
+        seconds_low=None,
+        seconds_high=None,
+    )
+
+
+def with_spent(estimate: Estimate, *, cost: Decimal, items: int, seconds: float) -> Estimate:
+    """The estimate of a whole run, of which so much is done: that part is known."""
+    low, high = estimate.cost_low_usd, estimate.cost_high_usd
+    early, late = estimate.seconds_low, estimate.seconds_high
+    return replace(
+        estimate,
+        items=estimate.items + items,
+        cost_usd=estimate.cost_usd + cost,
+        cost_low_usd=None if low is None else low + cost,
+        cost_high_usd=None if high is None else high + cost,
+        seconds=estimate.seconds + seconds,
+        seconds_low=None if early is None else early + seconds,
+        seconds_high=None if late is None else late + seconds,
+    )
+
+
+def duration(amounts: Amounts, limits: Limits) -> float:
+    """Seconds: the slowest of the limits decides."""
+    slots = _AUTO_SLOTS if limits.concurrency == "auto" else limits.concurrency
+    waits = [amounts.seconds / slots]
+    for limit, amount in (
+        (limits.requests_per_minute, amounts.requests),
+        (limits.tokens_per_minute, amounts.input_tokens + amounts.output_tokens),
+        (limits.input_tokens_per_minute, amounts.input_tokens),
+        (limits.output_tokens_per_minute, amounts.output_tokens),
+    ):
+        if limit:
+            waits.append(amount / limit * 60)
+    return max(waits)
+
+
+def _size(surveyor: Surveyor, step: PreparedStep, item: TakenItem) -> float | None:
+    try:
+        return surveyor.size(step.prompts.render(item.fields))
+    except TemplateError:
+        return None
+
+
+def _usd(pico: float) -> Decimal:
+    return Decimal(pico / _PICO).quantize(_FINEST)
