@@ -13,8 +13,8 @@ from statistics import NormalDist, fmean
 
 LEAST_SAMPLE = 5  # below it there is no interval to speak of
 _LEAST_FOR_SLOPE = 10
-# Of an item paid for twice, in the interval beside those of the sample: thirty items without a retry
-# do not prove that there are none (Jeffreys' prior for a rate).
+# Of an item paid for twice, in the interval beside those of the sample: that none of thirty was
+# retried does not prove that none will be (Jeffreys' prior for a rate).
 _UNSEEN = 0.5
 _TAIL = NormalDist().inv_cdf(0.95)
 

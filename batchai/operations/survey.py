@@ -106,7 +106,7 @@ class Surveyor:
         cost, saved = self._cost(tokens, is_first=not survey.to_send)
         survey.to_send += 1
         survey.size += self.size(finding.rendered)
-        survey.shared_tokens += min(self._shared, tokens)
+        survey.shared_tokens += min(self._shared + self._tokens(self._overhead or 0), tokens)
         survey.saved += saved
         survey.input_tokens += tokens
         survey.output_tokens += self._output

@@ -6,6 +6,7 @@
 | memory | peak memory of 10,000 and 100,000 items, size of the store | 4 min |
 | start | time to the first request: 1,000,000 lines; 90 % done; a source that changed | 6 min |
 | report | `report` and `status` of 1,000,000 items while a run writes to their store | 2 min |
+| calibration | whether what pilots foretell comes true, over 200 jobs | 6 min |
 | rate | use of a limit of 600 requests a minute, in real time | 3 min |
 
 Everything runs on this machine against `batchai.simulator`, each measured run in a process of its
@@ -19,6 +20,7 @@ import sys
 from collections.abc import Callable, Iterator, Mapping
 from itertools import chain
 
+from tests.benchmarks.calibration import calibration
 from tests.benchmarks.cpu import Pairs, cpu
 from tests.benchmarks.figures import Figure, table
 from tests.benchmarks.memory import memory
@@ -37,6 +39,7 @@ _FULL: Parts = {
         resume(1_000_000, limit_seconds=5.0),
     ),
     "report": lambda: report(1_000_000),
+    "calibration": lambda: calibration(jobs=100, items=300),
     "rate": lambda: rate(150),
 }
 _QUICK: Parts = {
@@ -44,6 +47,7 @@ _QUICK: Parts = {
     "memory": lambda: memory(1_000, 10_000),
     "start": lambda: chain(start(50_000), resume(50_000, limit_seconds=1.0)),
     "report": lambda: report(20_000),
+    "calibration": lambda: calibration(jobs=20, items=150),
     "rate": lambda: rate(15),
 }
 

@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from itertools import chain
 
+from tests.benchmarks.calibration import calibration
 from tests.benchmarks.cpu import Pairs, cpu
 from tests.benchmarks.figures import Figure, at_least, at_most, table
 from tests.benchmarks.memory import memory
@@ -16,6 +17,7 @@ _PARTS: tuple[Callable[[], Iterator[Figure]], ...] = (
     lambda: memory(10),
     lambda: resume(10, limit_seconds=1.0),
     lambda: report(50),
+    lambda: calibration(jobs=1, items=35),
     lambda: rate(0.5),
 )
 
@@ -24,7 +26,7 @@ def test_every_part_measures_figures_above_zero() -> None:
     with ThreadPoolExecutor() as threads:  # they wait for processes of their own
         figures = list(chain.from_iterable(threads.map(lambda part: list(part()), _PARTS)))
 
-    assert len(figures) == 13
+    assert len(figures) == 17
     assert not any(figure.measured.startswith("0.00") for figure in figures)
 
 
