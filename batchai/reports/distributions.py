@@ -64,7 +64,7 @@ def bins(values: Sequence[float], *, least: float) -> tuple[Bin, ...]:
     counts = [0] * (len(edges) - 1)
     place = 0
     for value in sorted(values):
-        while value >= edges[place + 1]:
+        while value >= edges[place + 1] and place + 2 < len(edges):
             place += 1
         counts[place] += 1
     found = [Bin(*ends) for ends in zip(edges, edges[1:], counts, strict=False)]
