@@ -142,8 +142,13 @@ def _compared(job: Job, reader: Reader, target: Path) -> Check:
     name = shown_path(target)
     if not found.different:
         return Check("export", f"{name} says the same in each of {counted(found.rows, 'row')}")
-    examples = (*found.examples, f"{name} is older or was changed: batchai export writes it anew")
-    return Check("export", "", found.different, examples[: _MOST_EXAMPLES + 1])
+    return Check(
+        "export",
+        "",
+        found.different,
+        found.examples,
+        remedy=f"{name} is older or was changed: batchai export writes it anew",
+    )
 
 
 def _check(name: str, proof: str, problems: Iterable[str]) -> Check:

@@ -12,13 +12,15 @@ _NAME_WIDTH = 9
 class Check:
     """One thing that was looked at.
 
-    proof: what holds, in words. different: how many things do not; differences: the first of them.
+    proof: what holds, in words. different: how many things do not; differences: the first of them;
+    remedy: what helps, where it is always the same.
     """
 
     name: str
     proof: str
     different: int = 0
     differences: tuple[str, ...] = ()
+    remedy: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,3 +60,5 @@ def _lines(check: Check) -> Iterator[str]:
         yield f"  {one_line(words, most=300)}"
     if more := check.different - len(check.differences):
         yield f"  and {more:,} more"
+    if check.remedy:
+        yield f"  {one_line(check.remedy, most=300)}"

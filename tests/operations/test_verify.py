@@ -261,6 +261,15 @@ def test_the_command_says_it_in_words_and_in_json(
     job = str(space.job_path)
     assert main(["report", job, "--verify"]) == 0
     assert "Verified: everything agrees · job" in capsys.readouterr().out
+    path = space.folder / "out.csv"
+    whole = path.read_bytes()
+    path.write_bytes(whole.replace(b"row 5 ok,", b"row 5 OK,"))
+    assert main(["report", job, "--verify"]) == 1
+    *_, difference, remedy, verdict = capsys.readouterr().out.splitlines()
+    assert difference == "  line 7 (k5): text is 'row 5 OK', in the store 'row 5 ok'"
+    assert "batchai export writes it anew" in remedy
+    assert verdict == "NOT verified: 1 difference · job"
+    path.write_bytes(whole)
     tamper(space, "UPDATE runs SET attempts = 99")
     assert main(["report", job, "--verify"]) == 1
     assert "run 1 counts 99 attempts" in capsys.readouterr().out
