@@ -17,10 +17,10 @@ class State(StrEnum):
 
     PENDING = "pending"
     RUNNING = "running"
-    WAITING = "waiting"
+    WAITING = "waiting"  # for an earlier step, whose failure it outlasts
     SUCCEEDED = "succeeded"
     FAILED = "failed"
-    SKIPPED = "skipped"
+    SKIPPED = "skipped"  # its `if:` does not hold
     UNKNOWN = "unknown"
 
 
@@ -221,6 +221,7 @@ class Attempt:
     input_tokens: int
     sent_at: datetime
     worst_cost: Decimal
+    part: int = 0  # 0: the step as a whole
 
 
 @dataclass(frozen=True, slots=True)

@@ -95,7 +95,7 @@ class Workspace:
         """What the store has of every selected item."""
         reader = Reader(self.job().store_path)
         try:
-            return list(reader.results("main"))
+            return list(reader.results(*self.job().step_names))
         finally:
             reader.close()
 

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from batchai.domain import State
+from batchai.domain import MAIN_STEP, State
 from batchai.engine.runner import End, Reason
 from batchai.operations.run import RunSummary
 from batchai.operations.trial import Trial, TriedItem
@@ -148,10 +148,11 @@ def _tried_lines(item: TriedItem, *, shows_prompts: bool) -> list[str]:
     if not item.is_new:
         head += "(done before, not sent again) "
     lines = [head + "─" * max(3, 60 - len(head))]
-    if shows_prompts and item.rendered is not None:
-        if item.rendered.system:
-            lines.append(f"[system] {printable(item.rendered.system)}")
-        lines += [f"[{turn.role}] {printable(turn.content)}" for turn in item.rendered.messages]
+    for step, rendered in item.prompts if shows_prompts else ():
+        name = "" if step == MAIN_STEP else f"{step} "
+        if rendered.system:
+            lines.append(f"[{name}system] {printable(rendered.system)}")
+        lines += [f"[{name}{turn.role}] {printable(turn.content)}" for turn in rendered.messages]
     if row.state is State.SUCCEEDED:
         lines.append(_result_line(row.result))
     else:

@@ -6,6 +6,8 @@ the start, since a scan may have made an item of before it pending, and leaves o
 
 import asyncio
 from collections import deque
+from collections.abc import Sequence
+from typing import Protocol
 
 from batchai.store import Reader
 from batchai.store.queries import PendingItem
@@ -13,17 +15,29 @@ from batchai.store.queries import PendingItem
 _PAGE = 200
 
 
+class Wakes(Protocol):
+    """Who is told that there may be something new."""
+
+    def set(self) -> None:
+        """Tell."""
+
+
 class Feed:
-    """Hands out pending items of a step, each once until it is given back.
+    """Hands out items that are pending in one of the steps, each once until it is given back.
 
     wake: set whenever there may be something new. only: ids to hand out, None for all.
     """
 
     def __init__(
-        self, reader: Reader, *, step: str, wake: asyncio.Event, only: frozenset[int] | None = None
+        self,
+        reader: Reader,
+        *,
+        steps: Sequence[str],
+        wake: Wakes,
+        only: frozenset[int] | None = None,
     ) -> None:
         self._reader = reader
-        self._step = step
+        self._steps = steps
         self._wake = wake
         self._only = only
         self._page: deque[PendingItem] = deque()
@@ -35,6 +49,11 @@ class Feed:
         self._is_growing = False
         self._reading: asyncio.Task[None] | None = None
         self._problem: Exception | None = None
+
+    @property
+    def is_over(self) -> bool:
+        """Every item that it handed out was given back, and there are no more."""
+        return self.is_exhausted and not self._in_hand
 
     @property
     def is_exhausted(self) -> bool:
@@ -76,6 +95,7 @@ class Feed:
     def give_back(self, item_id: int) -> None:
         """The item is settled, durably."""
         self._in_hand.discard(item_id)
+        self._wake.set()
         if self._reading is not None:  # the page may have been read before the item was settled
             self._given_back.add(item_id)
 
@@ -88,7 +108,7 @@ class Feed:
         self._is_stale = False
         try:
             found = await asyncio.to_thread(
-                self._reader.pending, self._step, after=self._after, limit=_PAGE
+                self._reader.pending, *self._steps, after=self._after, limit=_PAGE
             )
             if found:
                 self._is_stale = True

@@ -2,13 +2,15 @@
 
 import asyncio
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from batchai.domain import State
 from batchai.engine.progress import Progress
 from batchai.engine.scan import SENT, Change, Finding, Scan, ScanChunk, SeenItems, close_scan
 from batchai.store import Store
+from batchai.store.queries import StoredItem
 from batchai.store.values import to_json
 
 _AT_ONCE = 5000  # removed items in a group: settlements wait for it
@@ -55,14 +57,14 @@ class Intake:
         selection: Selection,
         *,
         store: Store,
-        step: str,
+        steps: Sequence[str],
         progress: Progress,
         skip: int = 0,
     ) -> None:
         self._scan = scan
         self._selection = selection
         self._store = store
-        self._step = step
+        self._steps = tuple(steps)
         self._progress = progress
         self._records = skip
         self._seen = SeenItems()
@@ -106,7 +108,8 @@ class Intake:
             self._seen.add(item_id)
             return [
                 ("add_item", (item_id, item.key, item.position, finding.row)),
-                ("add_step", (item_id, self._step)),
+                ("add_step", (item_id, self._steps[0])),
+                *(("add_later_step", (item_id, step)) for step in self._steps[1:]),
             ]
         self._seen.add(stored.item_id)
         operations: list[_Operation] = []
@@ -115,11 +118,28 @@ class Intake:
             operations.append(("place_item", (item.position, row, stored.item_id)))
         if finding.change is Change.SAME:  # nearly all of them, as a rule
             return operations
-        if finding.change in {Change.EDITED, Change.CHANGED} or self._begins_anew(finding):
-            operations.append(("reset_step", (stored.item_id, self._step)))
-        if finding.change in {Change.KEPT, Change.REVALIDATED}:
-            operations.append(("adopt_step", (finding.fingerprint, stored.item_id, self._step)))
+        if len(stored.steps) < len(self._steps):
+            new = (step for step in self._steps if step not in stored.steps)
+            operations += [("add_later_step", (stored.item_id, step)) for step in new]
+        if finding.begins is not None:
+            operations += self._beginning(finding, stored, finding.begins)
+        for step, fingerprint in finding.adopted:
+            operations.append(("adopt_step", (fingerprint, stored.item_id, step)))
         return operations
+
+    def _beginning(self, finding: Finding, stored: StoredItem, begins: str) -> Iterator[_Operation]:
+        """The item goes on from this step: the later ones wait, with the results that they have."""
+        where = (stored.item_id, begins)
+        if finding.change is not Change.PENDING:
+            yield "reset_step", where
+            for step in self._steps[self._steps.index(begins) + 1 :]:
+                if step in stored.steps:
+                    yield "wait_step", (stored.item_id, step)
+            return
+        if begins not in stored.steps or stored.steps[begins].state is State.WAITING:
+            yield "release_step", where
+        if self._begins_anew(finding):
+            yield "renew_step", where
 
     def _begins_anew(self, finding: Finding) -> bool:
         """Whether the attempts of a pending item were at another request, as far as one can tell:

@@ -47,7 +47,7 @@ class Progress:
         return self.settled, self.to_send, self.changes.total(), self.input_tokens
 
     def take(self, ended: Ended) -> None:
-        """Count an attempt and what it made of its item."""
+        """Count an attempt."""
         settlement = ended.settlement
         self.attempts += 1
         self.cost += settlement.cost
@@ -57,16 +57,12 @@ class Progress:
         self.output_tokens += settlement.usage.output
         if settlement.model is not None:
             self.resolved_models[settlement.model] += 1
-        match ended.verdict:
-            case policy.Succeed() | policy.Fix():
-                self.succeeded += 1
-            case policy.Fail():
-                self.failed[settlement.outcome.value] += 1
-            case policy.Again():
-                self.retries += 1
-            case policy.Stop():
-                pass
+        if isinstance(ended.verdict, policy.Again):
+            self.retries += 1
 
-    def fail_unsent(self, outcome: str) -> None:
-        """Count an item that failed without an attempt."""
-        self.failed[outcome] += 1
+    def settle(self, outcome: str | None) -> None:
+        """Count an item that came to its end; outcome: how it failed, None where it did not."""
+        if outcome is None:
+            self.succeeded += 1
+        else:
+            self.failed[outcome] += 1

@@ -1,50 +1,41 @@
 """The pool: takes work from the feed through the gate to the worker, and gives it its next turn.
 
-One dispatcher stands at the gate, so that work leaves in order; each attempt is a task of its own,
-at most as many as the gate has slots. An item that waits for its retry is in a heap and holds no
-slot. Stopping drains: the dispatcher ends, attempts in flight finish and are recorded.
+One dispatcher stands at each gate, so that work leaves in order; each attempt is a task of its own,
+at most as many as the gate has slots. An item goes on with its next step as soon as one is done.
+Stopping drains: the dispatchers end, attempts in flight finish and are recorded.
 """
 
 import asyncio
-import heapq
 import logging
-from collections import deque
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from functools import partial
-from itertools import count
 
 from batchai.clock import Clock
 from batchai.domain import Outcome
 from batchai.engine import policy
-from batchai.engine.caching import Warmth
 from batchai.engine.canary import Failure
 from batchai.engine.feed import Feed
 from batchai.engine.intake import Intake
-from batchai.engine.outage import Outage
-from batchai.engine.policy import Tried
+from batchai.engine.lanes import Lane, Station, lanes_of
 from batchai.engine.progress import Progress
-from batchai.engine.scan import UNRENDERABLE
-from batchai.engine.step import PreparedStep
-from batchai.engine.watch import Watch
-from batchai.engine.worker import Ended, Prepared, Work, Worker
+from batchai.engine.route import Route
+from batchai.engine.watch import Where
+from batchai.engine.worker import Ended, Prepared, Work
 from batchai.errors import (
     BudgetExhaustedError,
     OverLimitError,
     SourceError,
     StoreError,
-    TemplateError,
 )
-from batchai.limits import Gate, Permit
-from batchai.prompts import Rendered
+from batchai.limits import Permit
 from batchai.store import Reader
-from batchai.store.queries import PendingItem
 
 log = logging.getLogger(__name__)
 
-_MOST_WAITING = 2000  # items waiting for a retry; beyond it no new ones are begun
-_NOTHING = Rendered(None, ())
+_MOST_WAITING = 2000  # requests waiting for a retry; beyond it no new ones are begun
+_MOST_READY = 500  # requests that wait for their turn; beyond it no new items are begun
 
 
 class Reason(StrEnum):
@@ -80,46 +71,30 @@ class End:
 
 
 class Runner:
-    """Works on a run until nothing is left or something stops it."""
+    """Works on a run until nothing is left or something stops it.
 
-    def __init__(
-        self,
-        step: PreparedStep,
-        *,
-        worker: Worker,
-        gate: Gate,
-        outage: Outage,
-        watch: Watch | None,
-        progress: Progress,
-        clock: Clock,
-    ) -> None:
-        self._step = step
-        self._worker = worker
-        self._gate = gate
-        self._outage = outage
-        self._watch = watch
+    stations: one for each step that an item goes through, in order.
+    """
+
+    def __init__(self, stations: Sequence[Station], *, progress: Progress, clock: Clock) -> None:
+        self._stations = stations
+        self._lanes = lanes_of(stations)
         self._progress = progress
         self._clock = clock
-        self._warmth = Warmth(step.cache, clock)
-        self._wake = asyncio.Event()
-        self._waiting: list[tuple[float, int, Work]] = []  # due time, ticket, work
-        self._held: deque[Work] = deque()  # due, and held back by the watch
-        self._tickets = count()
-        self._in_flight = 0
         self._end: End | None = None
-        self._dispatcher: asyncio.Task[None] | None = None
+        self._dispatchers: list[asyncio.Task[None]] = []
         self._pool: asyncio.Task[None] | None = None
         self._is_abandoned = False
 
     @property
     def in_flight(self) -> int:
         """Attempts that are not recorded yet."""
-        return self._in_flight
+        return sum(lane.in_flight for lane in self._lanes)
 
     @property
     def waits_for(self) -> str | None:
         """What keeps the next request back, in words; None while it goes on."""
-        return self._outage.waits_for or self._gate.waiting_for
+        return next((what for lane in self._lanes if (what := lane.waits_for)), None)
 
     async def run(
         self, reader: Reader, intake: Intake | None = None, *, only: frozenset[int] | None = None
@@ -137,8 +112,8 @@ class Runner:
         """Drain: send nothing more. The first reason counts, but for a store that breaks."""
         if self._end is None:
             self._end = End(reason, detail)
-            if self._dispatcher is not None:
-                self._dispatcher.cancel()
+            for dispatcher in self._dispatchers:
+                dispatcher.cancel()
         elif reason is Reason.STORE and self._end.reason is not Reason.STORE:
             self._end = End(reason, detail)
 
@@ -153,18 +128,31 @@ class Runner:
         """Whether `stop` was called, by whomever."""
         return self._end is not None
 
+    def set(self) -> None:
+        """Tell every lane that there may be something new."""
+        for lane in self._lanes:
+            lane.wake.set()
+
     async def _work(
         self, reader: Reader, intake: Intake | None, only: frozenset[int] | None
     ) -> None:
-        feed = Feed(reader, step=self._step.name, wake=self._wake, only=only)
+        names = [station.step.name for station in self._stations]
+        feed = Feed(reader, steps=names, wake=self, only=only)
+        route = Route(
+            self._stations,
+            settled=lambda item_id, outcome: self._settle(feed, item_id, outcome),
+            failed_unsent=self._note_failure,
+        )
         feed.grow(intake is not None)
         try:
             async with asyncio.TaskGroup() as tasks:
                 if intake is not None:
                     tasks.create_task(self._guard(lambda: self._take_in(intake, feed)))
-                self._dispatcher = tasks.create_task(
-                    self._guard(lambda: self._dispatch(feed, reader, tasks))
-                )
+                pool = _Pool(feed, reader, route, tasks)
+                self._dispatchers = [
+                    tasks.create_task(self._guard(partial(self._dispatch, lane, pool)))
+                    for lane in self._lanes
+                ]
         finally:
             await feed.close()
 
@@ -188,166 +176,132 @@ class Runner:
         finally:
             feed.grow(False)
 
-    async def _dispatch(self, feed: Feed, reader: Reader, tasks: asyncio.TaskGroup) -> None:
-        while self._end is None and (work := await self._next_work(feed, reader)) is not None:
-            prepared = await self._prepare(work)
+    async def _dispatch(self, lane: Lane, pool: "_Pool") -> None:
+        while self._end is None and (found := await self._next_work(lane, pool)) is not None:
+            station, work = found
+            prepared = await self._prepare(station, work, pool.route)
             if prepared is None:
-                feed.give_back(work.item_id)
                 continue
             try:
-                permit = await self._gate.acquire(prepared.ask)
+                permit = await lane.gate.acquire(prepared.ask)
             except OverLimitError as error:
-                await self._fail_unsent(work, Outcome.OVER_LIMIT, str(error))
-                feed.give_back(work.item_id)
+                await pool.route.fail_unsent(station, work, Outcome.OVER_LIMIT, str(error))
                 continue
-            self._in_flight += 1
-            if self._watch is not None:
-                self._watch.ask(work.item_id)
-            attempt = partial(self._attempt, work, prepared, permit, feed)
-            tasks.create_task(self._guard(attempt))
+            station.in_flight += 1
+            if station.watch is not None:
+                station.watch.ask(work.where)
+            attempt = partial(self._attempt, station, work, prepared, permit, pool.route)
+            pool.tasks.create_task(self._guard(attempt))
 
-    async def _next_work(self, feed: Feed, reader: Reader) -> Work | None:
-        """The retry that is due longest, else a new item; None when nothing is left."""
+    async def _next_work(self, lane: Lane, pool: "_Pool") -> tuple[Station, Work] | None:
+        """What is due or ready in a lane, else what comes of a new item; None: nothing is left."""
         while True:
-            self._wake.clear()
+            lane.wake.clear()
             now = self._clock.monotonic()
-            if (due_work := self._due(now)) is not None:
-                return due_work
-            item = feed.take() if self._may_begin() else None
+            found = lane.pop(now)
+            if found is not None:
+                if found[1].tried:
+                    found[1].recall(pool.reader, found[0].step.name)
+                return found
+            item = pool.feed.take() if self._may_begin() else None
             if item is not None:
-                work = await self._begin(item, reader)
-                if work is not None:
-                    return work
-                feed.give_back(item.item_id)
+                await pool.route.begin(item)
                 continue
-            is_idle = not (self._waiting or self._held or self._in_flight)
-            if feed.is_exhausted and is_idle:
+            if pool.feed.is_over:
                 return None
-            due = self._waiting[0][0] - now if self._waiting else None
-            await self._clock.wait(self._wake, due)
-
-    def _due(self, now: float) -> Work | None:
-        """The retry that is due longest and may be sent; those that may not wait their turn.
-
-        What comes back is due before what was held back: items are asked to their end one after
-        the other, so that few of them decide whether the job is broken.
-        """
-        while self._waiting and self._waiting[0][0] <= now:
-            work = heapq.heappop(self._waiting)[2]
-            if self._may_ask(work):
-                return work
-            self._held.append(work)
-        if self._held and self._may_ask(self._held[0]):
-            return self._held.popleft()
-        return None
-
-    def _may_ask(self, work: Work) -> bool:
-        return self._watch is None or self._watch.may_ask(work.item_id)
+            due = None if lane.due is None else lane.due - now
+            await self._clock.wait(lane.wake, due)
 
     def _may_begin(self) -> bool:
-        """Whether a new item may be begun: not too many wait, watch and cache allow it."""
-        if self._watch is not None and not self._watch.may_begin:
+        """Whether a new item may be begun: not too much waits, watches and caches allow it."""
+        if not all(station.admits for station in self._stations):
             return False
-        if not self._warmth.admits(self._in_flight):
-            return False
-        return len(self._waiting) + len(self._held) < _MOST_WAITING
+        waiting = sum(lane.waiting for lane in self._lanes)
+        ready = sum(len(station.ready) for station in self._stations)
+        return waiting < _MOST_WAITING and ready < _MOST_READY
 
-    async def _begin(self, item: PendingItem, reader: Reader) -> Work | None:
-        """Render an item; one that cannot be rendered fails here and costs nothing."""
-        if self._watch is not None:
-            self._watch.begin()
-        work = Work(item.item_id, item.key, _NOTHING, UNRENDERABLE, item.attempts + 1)
-        if item.row is None:
-            await self._fail_unsent(work, Outcome.UNRENDERABLE, "its row is not in the store")
-            return None
-        try:
-            work.rendered = self._step.prompts.render(item.row)
-        except TemplateError as error:
-            await self._fail_unsent(work, Outcome.UNRENDERABLE, str(error))
-            return None
-        work.fingerprint = self._step.prompts.fingerprint(work.rendered)
-        if item.tried:
-            work.history = _history(reader, item, self._step.name)
-        return work
-
-    async def _prepare(self, work: Work) -> Prepared | None:
+    async def _prepare(self, station: Station, work: Work, route: Route) -> Prepared | None:
         """The next request; a defect of ours is this item's failure, not the pool's."""
         try:
             if any(message.attachments for message in work.rendered.messages):
-                return await asyncio.to_thread(self._worker.prepare, work)
-            return self._worker.prepare(work)
+                return await asyncio.to_thread(station.worker.prepare, work)
+            return station.worker.prepare(work)
         except SourceError as error:  # of a file that is attached
-            await self._fail_unsent(work, Outcome.UNRENDERABLE, str(error))
+            await route.fail_unsent(station, work, Outcome.UNRENDERABLE, str(error))
             return None
         except Exception as error:
             log.exception("a request could not be made", extra={"item": work.key})
             detail = f"batchai itself failed ({type(error).__name__}); please report it"
-            await self._fail_unsent(work, Outcome.UNRENDERABLE, detail)
+            await route.fail_unsent(station, work, Outcome.UNRENDERABLE, detail)
             return None
 
-    async def _attempt(self, work: Work, prepared: Prepared, permit: Permit, feed: Feed) -> None:
+    async def _attempt(
+        self, station: Station, work: Work, prepared: Prepared, permit: Permit, route: Route
+    ) -> None:
         try:
-            self._follow(await self._worker.attempt(work, prepared, permit), feed)
+            ended = await station.worker.attempt(work, prepared, permit)
+            self._follow(station, ended)
         finally:
             permit.release()
-            self._in_flight -= 1
-            self._wake.set()
+            station.in_flight -= 1
+            station.lane.wake.set()
+        match ended.verdict:
+            case policy.Succeed() | policy.Fix():
+                await route.passed(work, ended.result)
+            case policy.Fail():
+                outcome, detail = ended.settlement.outcome.value, ended.settlement.detail
+                await route.failed(work, outcome, detail)
 
-    def _follow(self, ended: Ended, feed: Feed) -> None:
-        """What the verdict on an attempt means for its item and for the pool."""
-        work, outcome = ended.work, ended.settlement.outcome
+    def _follow(self, station: Station, ended: Ended) -> None:
+        """What an attempt means for the pool."""
+        outcome = ended.settlement.outcome
         self._progress.take(ended)
-        self._warmth.take(ended.settlement.usage)
-        self._tell_gate(ended)
+        station.warmth.take(ended.settlement.usage)
+        _tell_gate(station.lane, outcome)
         match ended.verdict:
             case policy.Again(delay_seconds=delay):
                 due = self._clock.monotonic() + delay
-                heapq.heappush(self._waiting, (due, next(self._tickets), work))
-                if self._watch is not None:
-                    self._watch.ask_again(work.item_id, outcome)
+                station.lane.retry(station, ended.work, due=due)
+                if station.watch is not None:
+                    station.watch.ask_again(ended.work.where, outcome)
             case policy.Stop():
                 self.stop(_STOPS[outcome], ended.settlement.detail)
             case policy.Succeed() | policy.Fix():
-                feed.give_back(work.item_id)
-                if self._watch is not None:
-                    self._watch.succeeded(work.item_id)
+                if station.watch is not None:
+                    station.watch.succeeded(ended.work.where)
             case policy.Fail():
-                feed.give_back(work.item_id)
-                self._note_failure(work, outcome, ended.settlement.detail)
-        if self._outage.is_over_patience():
-            self.stop(Reason.OUTAGE, self._outage.reason)
+                failure = Failure(outcome.value, ended.settlement.detail)
+                self._note_failure(station, ended.work.where, failure)
+        if station.lane.outage.is_over_patience():
+            self.stop(Reason.OUTAGE, station.lane.outage.reason)
 
-    def _tell_gate(self, ended: Ended) -> None:
-        outcome = ended.settlement.outcome
-        if outcome in {Outcome.RATE_LIMITED, Outcome.OVERLOADED}:
-            self._gate.congested()
-        elif outcome in {Outcome.SERVER_ERROR, Outcome.TIMED_OUT, Outcome.CONNECTION_LOST}:
-            self._gate.faulted()
-        else:
-            self._gate.succeeded()
-
-    def _note_failure(self, work: Work, outcome: Outcome, detail: str) -> None:
+    def _note_failure(self, station: Station, where: Where, failure: Failure) -> None:
         """A broken job stops."""
-        if self._watch is None:
+        if station.watch is None:
             return
-        reason = self._watch.failed(work.item_id, Failure(outcome.value, detail))
+        reason = station.watch.failed(where, failure)
         if reason is not None:
             self.stop(Reason.STOP_IF, reason)
 
-    async def _fail_unsent(self, work: Work, outcome: Outcome, detail: str) -> None:
-        await self._worker.settle_unsent(work, outcome, detail)
-        self._progress.fail_unsent(outcome.value)
-        self._note_failure(work, outcome, detail)
+    def _settle(self, feed: Feed, item_id: int, outcome: str | None) -> None:
+        self._progress.settle(outcome)
+        feed.give_back(item_id)
 
 
-def _history(reader: Reader, item: PendingItem, step: str) -> list[Tried]:
-    """The attempts that still count, so that a resumed item goes on where it was."""
-    history: list[Tried] = []
-    left = item.tried
-    for row in reversed(reader.attempts_of(item.item_id, step)):
-        if row.outcome is None or left == 0:
-            break
-        is_counted = policy.is_counted(row.outcome, reached=True)
-        left -= is_counted
-        history.append(Tried(row.outcome, row.max_tokens, row.detail, row.answer, is_counted))
-    return history[::-1]
+@dataclass(frozen=True, slots=True)
+class _Pool:
+    """What the dispatchers share."""
+
+    feed: Feed
+    reader: Reader
+    route: Route
+    tasks: asyncio.TaskGroup
+
+
+def _tell_gate(lane: Lane, outcome: Outcome) -> None:
+    if outcome in {Outcome.RATE_LIMITED, Outcome.OVERLOADED}:
+        lane.gate.congested()
+    elif outcome in {Outcome.SERVER_ERROR, Outcome.TIMED_OUT, Outcome.CONNECTION_LOST}:
+        lane.gate.faulted()
+    else:
+        lane.gate.succeeded()

@@ -5,7 +5,7 @@ them up, and `run`, which writes them to the store; from there the pool takes it
 """
 
 from collections import Counter
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Generator, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from enum import StrEnum
@@ -13,10 +13,10 @@ from typing import Any
 
 from batchai.domain import Item, State
 from batchai.errors import BadRowError, TemplateError
-from batchai.prompts import Prompts, Rendered, is_same_request
+from batchai.prompts import Asked, Asking, is_same_request
 from batchai.schemas import AnswerSchema
 from batchai.sources import BadRow, Record, Source, content_key, key_of
-from batchai.store.queries import Reader, StoredItem
+from batchai.store.queries import Reader, StoredItem, StoredStep
 from batchai.store.seen import SeenKeys
 from batchai.store.values import from_json, to_json
 
@@ -37,19 +37,27 @@ class Change(StrEnum):
     REVALIDATED = "revalidated"  # only the schema changed, and its answer fits the new one
 
 
+_NOT_YET = frozenset({State.PENDING, State.WAITING})
+_ENDS = frozenset({State.FAILED, State.UNKNOWN})  # an item goes no further
 SENT = frozenset({Change.NEW, Change.PENDING, Change.EDITED, Change.CHANGED})
 
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One item of the input beside what the store has."""
+    """One item of the input beside what the store has.
+
+    begins: the step that is to be sent, None where none is. asked: what it asks, None where the
+    scan does not render, or cannot. adopted: steps that keep their results, with what today's
+    fingerprints are.
+    """
 
     item: Item
     row: str
     change: Change
     stored: StoredItem | None
-    rendered: Rendered | None  # None where the scan does not render, or cannot
-    fingerprint: bytes | None
+    begins: str | None = None
+    asked: Asked | None = None
+    adopted: tuple[tuple[str, bytes], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,19 +84,31 @@ class SeenItems:
 
 
 @dataclass(frozen=True, slots=True)
-class Comparison:
-    """How settled items are compared with today's requests.
+class StepComparison:
+    """How the settled items of one step are compared with today's requests.
 
-    spec_changed: stored results were made under another spec. keep: they stay, where the row has
-    not changed what is sent. before, answers: only the schema changed; `before` fingerprints as
-    then, and answers that `answers` accepts stay.
+    spec_changed: stored results were made under another spec. before, answers: only the schema
+    changed; `before` fingerprints as then, and answers that `answers` accepts stay.
     """
 
-    prompts: Prompts
+    asking: Asking
     spec_changed: bool = False
-    keep: bool = False
-    before: Prompts | None = None
+    before: Asking | None = None
     answers: AnswerSchema | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """The comparison of each step. keep: results of another spec stay, where the row has not
+    changed what is sent."""
+
+    steps: Mapping[str, StepComparison]
+    keep: bool = False
+
+    @property
+    def spec_changed(self) -> bool:
+        """Whether some stored results were made under another spec."""
+        return any(step.spec_changed for step in self.steps.values())
 
 
 class Scan:
@@ -105,7 +125,7 @@ class Scan:
         *,
         key_columns: Sequence[str],
         reader: Reader | None,
-        step: str,
+        steps: Sequence[str],
         comparison: Comparison | None = None,
         skip: int = 0,
         skip_bad_rows: bool = False,
@@ -113,7 +133,7 @@ class Scan:
         self._source = source
         self._columns = tuple(key_columns)
         self._reader = reader
-        self._step = step
+        self._steps = tuple(steps)
         self._comparison = comparison
         self._skip = skip
         self._skip_bad_rows = skip_bad_rows
@@ -204,43 +224,104 @@ class Scan:
     def _stored(self, keys: list[str]) -> dict[str, StoredItem]:
         if self._reader is None or not keys:
             return {}
-        return self._reader.stored(self._step, keys)
+        return self._reader.stored(keys, *self._steps)
 
     def _finding(self, item: Item, stored: StoredItem | None) -> Finding:
         row = to_json(dict(item.fields))
-        change = _uncompared(stored)
         comparison = self._comparison
+        if stored is None:
+            first = self._steps[0]
+            asked = None
+            if comparison is not None:
+                asked, _ = _ask(comparison.steps[first].asking, item.fields, {})
+            return Finding(item, row, Change.NEW, None, first, asked)
         if comparison is None:
-            return Finding(item, row, change, stored, None, None)
-        settled = stored if change is Change.SAME else None
-        if settled and settled.row == row and comparison.prompts.have_made(settled.fingerprint):
-            return Finding(item, row, change, stored, None, None)  # half the time of a scan saved
-        rendered, fingerprint = _render(comparison.prompts, item.fields)
-        if settled and not _is_same(comparison.prompts, settled, fingerprint):
-            change = self._difference(comparison, item, settled, fingerprint)
-        return Finding(item, row, change, stored, rendered, fingerprint)
+            begins = self._pending_in(stored)
+            change = Change.SAME if begins is None else Change.PENDING
+            return Finding(item, row, change, stored, begins)
+        if stored.row == row and self._is_as_it_was(comparison, stored):
+            return Finding(item, row, Change.SAME, stored)  # half the time of a scan saved
+        return self._compared(comparison, item, row, stored)
+
+    def _pending_in(self, stored: StoredItem) -> str | None:
+        for name in self._steps:
+            step = stored.steps.get(name)
+            if step is None or step.state in _NOT_YET:
+                return name
+            if step.state in _ENDS:
+                return None
+        return None
+
+    def _is_as_it_was(self, comparison: Comparison, stored: StoredItem) -> bool:
+        """Whether it is settled, by just the steps of now, so that an equal row asks the same."""
+        for name in self._steps:
+            step = stored.steps.get(name)
+            if step is None or step.state in _NOT_YET:
+                return False
+            if not comparison.steps[name].asking.have_made(step.fingerprint):
+                return False
+            if step.state in _ENDS:
+                return True
+        return True
+
+    def _compared(
+        self, comparison: Comparison, item: Item, row: str, stored: StoredItem
+    ) -> Finding:
+        """Go through the steps with the results that there are, up to the first to be sent."""
+        change = Change.SAME
+        adopted: list[tuple[str, bytes]] = []
+        known: dict[str, Any] | None = None
+        results: dict[str, Any] = {}
+        for name in self._steps:
+            step = stored.steps.get(name)
+            asked, fingerprint = _ask(comparison.steps[name].asking, item.fields, results)
+            if step is None or step.state in _NOT_YET:
+                return Finding(item, row, Change.PENDING, stored, name, asked, tuple(adopted))
+            if not _is_same(comparison.steps[name].asking, stored, step, fingerprint, results):
+                found = self._difference(comparison, name, item, stored, fingerprint, results)
+                if found in SENT:
+                    return Finding(item, row, found, stored, name, asked, tuple(adopted))
+                change = found
+                adopted.append((name, fingerprint))
+            if step.state in _ENDS:
+                break
+            if name != self._steps[-1]:
+                known = self._results(stored) if known is None else known
+                results[name] = known.get(name)
+        return Finding(item, row, change, stored, None, None, tuple(adopted))
 
     def _difference(
-        self, comparison: Comparison, item: Item, stored: StoredItem, fingerprint: bytes
+        self,
+        comparison: Comparison,
+        name: str,
+        item: Item,
+        stored: StoredItem,
+        fingerprint: bytes,
+        results: Mapping[str, Any],
     ) -> Change:
-        """Why a settled item's request is another now, and what follows."""
-        if not comparison.spec_changed:
+        """Why a settled step's request is another now, and what follows."""
+        step, settled = comparison.steps[name], stored.steps[name]
+        if not step.spec_changed:
             return Change.EDITED
         if comparison.keep:
-            is_kept = _is_same_row(comparison.prompts, stored, fingerprint)
+            is_kept = _is_same_row(step.asking, stored, fingerprint, results)
             return Change.KEPT if is_kept else Change.EDITED
-        if comparison.before is not None and comparison.answers is not None:
-            was = _render(comparison.before, item.fields)[1]
-            if is_same_request(was, stored.fingerprint) and self._still_valid(
-                stored, comparison.answers
+        if step.before is not None and step.answers is not None:
+            was = _ask(step.before, item.fields, results)[1]
+            if is_same_request(was, settled.fingerprint) and self._still_valid(
+                name, stored, step.answers
             ):
                 return Change.REVALIDATED
         return Change.CHANGED
 
-    def _still_valid(self, stored: StoredItem, answers: AnswerSchema) -> bool:
+    def _still_valid(self, name: str, stored: StoredItem, answers: AnswerSchema) -> bool:
+        if stored.steps[name].state is not State.SUCCEEDED:
+            return False
+        return answers.read(to_json(self._results(stored)[name])).problem is None
+
+    def _results(self, stored: StoredItem) -> dict[str, Any]:
         assert self._reader is not None  # it gave us `stored`
-        _, result = self._reader.stored_rows(self._step, [stored.item_id])[stored.item_id]
-        return stored.state is State.SUCCEEDED and answers.read(to_json(result)).problem is None
+        return self._reader.results_of(stored.item_id, self._steps)
 
 
 def close_scan(chunks: Generator[ScanChunk]) -> None:
@@ -249,33 +330,35 @@ def close_scan(chunks: Generator[ScanChunk]) -> None:
         chunks.close()
 
 
-def _uncompared(stored: StoredItem | None) -> Change:
-    if stored is None:
-        return Change.NEW
-    return Change.PENDING if stored.state is State.PENDING else Change.SAME
-
-
-def _is_same(prompts: Prompts, stored: StoredItem, fingerprint: bytes) -> bool:
-    """Whether today's request is the one that settled the item, or is held: a held one was never
+def _is_same(
+    asking: Asking,
+    stored: StoredItem,
+    step: StoredStep,
+    fingerprint: bytes,
+    results: Mapping[str, Any],
+) -> bool:
+    """Whether today's request is the one that settled the step, or is held: a held one was never
     settled, so that only its row tells."""
-    if stored.state is State.UNKNOWN:
-        return _is_same_row(prompts, stored, fingerprint)
-    return is_same_request(stored.fingerprint, fingerprint)
+    if step.state is State.UNKNOWN:
+        return _is_same_row(asking, stored, fingerprint, results)
+    return is_same_request(step.fingerprint, fingerprint)
 
 
-def _is_same_row(prompts: Prompts, stored: StoredItem, fingerprint: bytes) -> bool:
+def _is_same_row(
+    asking: Asking, stored: StoredItem, fingerprint: bytes, results: Mapping[str, Any]
+) -> bool:
     """Whether the stored row, under today's spec, makes the request of today's row."""
     if stored.row is None:
         return True  # not retained: nothing says otherwise
-    return is_same_request(_render(prompts, from_json(stored.row))[1], fingerprint)
+    return is_same_request(_ask(asking, from_json(stored.row), results)[1], fingerprint)
 
 
-def _render(prompts: Prompts, fields: Any) -> tuple[Rendered | None, bytes]:
+def _ask(asking: Asking, fields: Any, results: Mapping[str, Any]) -> tuple[Asked | None, bytes]:
     try:
-        rendered = prompts.render(fields)
+        asked = asking.of(fields, results)
     except TemplateError:
         return None, UNRENDERABLE
-    return rendered, prompts.fingerprint(rendered)
+    return asked, asked.fingerprint
 
 
 def duplicate_key(key: str, columns: tuple[str, ...]) -> str:

@@ -10,7 +10,7 @@ from batchai.domain import Attachment, CacheMark, ModelSettings, Request, Usage
 from batchai.engine.policy import Retries, Shape
 from batchai.limits import BYTES_PER_TOKEN, Ask, Calibration
 from batchai.pricing import Rates
-from batchai.prompts import Prompts, Rendered
+from batchai.prompts import Asking, Prompts, Rendered
 from batchai.providers import (
     Deadlines,
     Provider,
@@ -21,7 +21,7 @@ from batchai.providers import (
     worst_tokens,
 )
 from batchai.schemas import AnswerSchema
-from batchai.spec.models import Policies, Retain
+from batchai.spec.models import Policies, Reduction, Retain
 
 _DEADLINE_BASE_SECONDS = 60.0
 _SLOWEST_TOKENS_PER_SECOND = 10  # a model that writes more slowly than this counts as hung
@@ -32,13 +32,19 @@ _MOST_IDLE_SECONDS = 120.0  # of a streamed one that has begun
 
 @dataclass(frozen=True, slots=True)
 class PreparedStep:
-    """Everything that is the same for all items of a step in one launch."""
+    """Everything that is the same for all items of a step in one launch.
+
+    account: whose limits its requests count against: provider, address, key and model family.
+    following: what items go on with, None after the last step. condenser: what makes summaries of
+    its conversations, where it has any.
+    """
 
     name: str
+    account: str
     model: str  # provider/name
     settings: ModelSettings
     max_tokens: int
-    prompts: Prompts
+    asking: Asking
     answers: AnswerSchema
     provider: Provider
     rates: Rates
@@ -47,6 +53,14 @@ class PreparedStep:
     retain: Retain
     calibration: Calibration
     cache: CacheMark | None = None  # of what all requests begin with
+    following: str | None = None
+    condenser: "Condenser | None" = None
+    reduction: Reduction | None = None
+
+    @property
+    def prompts(self) -> Prompts:
+        """Its templates."""
+        return self.asking.prompts
 
     def request(self, rendered: Rendered, shape: Shape, *, is_watched: bool = False) -> Request:
         """The call for an item, as the policies have shaped it.
@@ -90,6 +104,14 @@ class PreparedStep:
     def saved(self, usage: Usage, clock: Clock) -> Decimal:
         """What the provider's cache has saved of it, in USD."""
         return self.rates.saved(usage, at=clock.utcnow())
+
+
+@dataclass(frozen=True, slots=True)
+class Condenser:
+    """How a conversation is condensed: by this step's model, once so many exchanges stand."""
+
+    step: PreparedStep
+    after: int
 
 
 def deadline_seconds(max_tokens: int) -> float:

@@ -1,10 +1,13 @@
 """The watch over a launch: a broken job is stopped on evidence, and held back on suspicion."""
 
 from collections import deque
+from collections.abc import Hashable
 from decimal import Decimal
 
 from batchai.domain import Outcome
 from batchai.engine.canary import Canary, Failure, FailureWatch
+
+Where = Hashable  # an item, or a part of its step
 
 # paid for without a result; what is asked again may well fail again
 SUSPICIOUS = frozenset(
@@ -30,8 +33,8 @@ class Watch:
         self._doubt_from = share * of_last
         self._began_badly: deque[bool] = deque(maxlen=of_last)  # the last items
         self._bad_beginnings = 0
-        self._suspects: set[int] = set()
-        self._asked: set[int] = set()  # suspects whose next answer is awaited
+        self._suspects: set[Where] = set()
+        self._asked: set[Where] = set()  # suspects whose next answer is awaited
 
     @property
     def may_begin(self) -> bool:
@@ -43,41 +46,41 @@ class Watch:
         """A new item is begun."""
         self._canary.begin()
 
-    def may_ask(self, item_id: int) -> bool:
+    def may_ask(self, where: Where) -> bool:
         """Whether the next request of an item may be sent."""
-        if item_id not in self._suspects:
+        if where not in self._suspects:
             return True
         enough = self._enough()
         return enough is None or len(self._asked) < enough
 
-    def ask(self, item_id: int) -> None:
+    def ask(self, where: Where) -> None:
         """A request of an item is sent."""
-        if item_id in self._suspects:
-            self._asked.add(item_id)
+        if where in self._suspects:
+            self._asked.add(where)
 
-    def ask_again(self, item_id: int, outcome: Outcome) -> None:
+    def ask_again(self, where: Where, outcome: Outcome) -> None:
         """An attempt gave no result, and the item will be asked again."""
-        self._asked.discard(item_id)
-        if outcome in SUSPICIOUS and item_id not in self._suspects:
-            self._suspects.add(item_id)
+        self._asked.discard(where)
+        if outcome in SUSPICIOUS and where not in self._suspects:
+            self._suspects.add(where)
             self._note(is_bad=True)
 
-    def succeeded(self, item_id: int) -> None:
+    def succeeded(self, where: Where) -> None:
         """An item is settled with a result."""
-        self._settle(item_id, is_bad=False)
+        self._settle(where, is_bad=False)
         self._canary.succeeded()
         self._failures.succeeded()
 
-    def failed(self, item_id: int, failure: Failure) -> str | None:
+    def failed(self, where: Where, failure: Failure) -> str | None:
         """An item has failed; returns why the launch should stop, None while it should not."""
-        self._settle(item_id, is_bad=True)
+        self._settle(where, is_bad=True)
         of_first, of_last = self._canary.failed(failure), self._failures.failed(failure)
         return of_first or of_last
 
-    def _settle(self, item_id: int, *, is_bad: bool) -> None:
-        if item_id in self._suspects:  # how it began is noted
-            self._suspects.discard(item_id)
-            self._asked.discard(item_id)
+    def _settle(self, where: Where, *, is_bad: bool) -> None:
+        if where in self._suspects:  # how it began is noted
+            self._suspects.discard(where)
+            self._asked.discard(where)
         else:
             self._note(is_bad=is_bad)
 

@@ -9,13 +9,14 @@ from functools import partial
 from batchai.clock import Clock
 from batchai.domain import NO_COST, Attempt, Outcome, Reply, Request, Settlement, State, Usage
 from batchai.engine import policy
+from batchai.engine.flow import Flow
 from batchai.engine.outage import Outage
 from batchai.engine.policy import Shape, Tried, Verdict
 from batchai.engine.step import PreparedStep, deadline_seconds, stream_deadlines
 from batchai.errors import PricingError
 from batchai.limits import Ask, Permit
 from batchai.prompts import Rendered
-from batchai.store import Ledger
+from batchai.store import Ledger, Reader
 from batchai.store.ledger import StepEnd
 
 log = logging.getLogger(__name__)
@@ -26,14 +27,41 @@ _MOST_TOKENS = 10**9  # of one request: a usage beyond it is nonsense
 
 @dataclass(slots=True)
 class Work:
-    """An item on its way through a step; `history` grows by one with each attempt."""
+    """A request on its way; `history` grows by one with each attempt.
 
-    item_id: int
-    key: str
+    part: of the item's step, 0 where the step is this one request. flow: the item's way that it is
+    a piece of. number: of the next attempt.
+    """
+
+    flow: Flow
+    part: int
     rendered: Rendered
     fingerprint: bytes
-    number: int  # of the next attempt
+    number: int
+    tried: int = 0  # attempts of earlier launches that are not in the history yet
     history: list[Tried] = field(default_factory=list)
+
+    @property
+    def key(self) -> str:
+        """The item's key."""
+        return self.flow.item.key
+
+    @property
+    def where(self) -> tuple[int, int]:
+        """Item and part."""
+        return self.flow.item.item_id, self.part
+
+    def recall(self, reader: Reader, step: str) -> None:
+        """Take up the attempts that still count, so that it goes on where it was."""
+        for row in reversed(reader.attempts_of(self.flow.item.item_id, step, self.part)):
+            if row.outcome is None or self.tried == 0:
+                break
+            is_counted = policy.is_counted(row.outcome, reached=True)
+            self.tried -= is_counted
+            self.history.insert(
+                0, Tried(row.outcome, row.max_tokens, row.detail, row.answer, is_counted)
+            )
+        self.tried = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +110,7 @@ class Worker:
         origin: Origin,
         on_text: Callable[[str, str], None] | None = None,
     ) -> None:
-        self._step = step
+        self.step = step
         self._ledger = ledger
         self._clock = clock
         self._outage = outage
@@ -92,7 +120,7 @@ class Worker:
 
     def prepare(self, work: Work) -> Prepared:
         """The next request of an item."""
-        step = self._step
+        step = self.step
         shape = self._shape(work)
         request = step.request(work.rendered, shape, is_watched=self._on_text is not None)
         body = step.provider.encode(request)
@@ -115,7 +143,7 @@ class Worker:
         work.history.append(self._tried(reply, attempt.max_tokens))
         work.number += 1
         verdict = policy.verdict(
-            work.history, policies=self._step.policies, retries=self._step.retries
+            work.history, policies=self.step.policies, retries=self.step.retries
         )
         await self._ledger.close_attempt(
             attempt,
@@ -124,38 +152,88 @@ class Worker:
             end=self._end(work, reply, verdict, result),
         )
         self._settle(permit, prepared, reply, settlement)
+        if isinstance(verdict, policy.Fix):
+            result = verdict.values
         return Ended(work, settlement, verdict, result)
 
-    async def settle_unsent(self, work: Work, outcome: Outcome, detail: str) -> None:
-        """Record an item that fails without an attempt."""
+    async def fail_unsent(
+        self, item_id: int, part: int, fingerprint: bytes, outcome: str, detail: str
+    ) -> None:
+        """Record what fails without an attempt of its own."""
+        end = StepEnd(
+            State.FAILED,
+            fingerprint,
+            outcome,
+            detail,
+            forget_row=part == 0 and not self.step.retain.items,
+        )
+        await self._settle_unsent(item_id, part, end)
+
+    async def skip(self, item_id: int, fingerprint: bytes) -> None:
+        """Record that the step is not to be done for the item."""
+        await self._settle_unsent(item_id, 0, self._done(State.SKIPPED, fingerprint, ""))
+
+    async def gather(self, item_id: int, fingerprint: bytes, result: object) -> None:
+        """Record what the parts of a step came to."""
+        end = self._done(State.SUCCEEDED, fingerprint, Outcome.SUCCEEDED.value, result=result)
+        await self._settle_unsent(item_id, 0, end)
+
+    async def reuse(self, item_id: int, fingerprint: bytes) -> None:
+        """Record that the result of an earlier time stays, as its request does."""
+        where = (item_id, self.step.name, 0)
+        await self._ledger.reuse(where, fingerprint, release=self.step.following)
+
+    async def begin_parts(self, item_id: int, *, new: list[int], again: list[int]) -> None:
+        """Record the parts that are about to be sent."""
+        if new or again:
+            await self._ledger.begin_parts(item_id, self.step.name, new=new, again=again)
+
+    async def _settle_unsent(self, item_id: int, part: int, end: StepEnd) -> None:
         await self._ledger.settle_unsent(
-            work.item_id,
-            self._step.name,
-            StepEnd(
-                State.FAILED,
-                work.fingerprint,
-                outcome.value,
-                detail,
-                forget_row=not self._step.retain.items,
-            ),
+            (item_id, self.step.name, part),
+            end,
             run_id=self._origin.run_id,
             at=self._clock.utcnow(),
+            model=self.step.model if end.state is State.SUCCEEDED else None,
+        )
+
+    def _done(
+        self,
+        state: State,
+        fingerprint: bytes,
+        outcome: str,
+        *,
+        error: str = "",
+        result: object = None,
+        part: int = 0,
+    ) -> StepEnd:
+        """The end of a step that lets the item go on; of a part, only the part's."""
+        is_last = part == 0 and self.step.following is None
+        return StepEnd(
+            state,
+            fingerprint,
+            outcome,
+            error,
+            result,
+            forget_row=is_last and not self.step.retain.items,
+            release=self.step.following if part == 0 else None,
         )
 
     def _shape(self, work: Work) -> Shape:
         return policy.next_shape(
-            work.history, max_tokens=self._step.max_tokens, policies=self._step.policies
+            work.history, max_tokens=self.step.max_tokens, policies=self.step.policies
         )
 
     def _open(self, work: Work, prepared: Prepared) -> Attempt:
         return Attempt(
             id=self._ledger.new_attempt_id(),
-            item_id=work.item_id,
-            step=self._step.name,
+            item_id=work.flow.item.item_id,
+            step=self.step.name,
+            part=work.part,
             number=work.number,
             run_id=self._origin.run_id,
             launch_id=self._origin.launch_id,
-            model=self._step.model,
+            model=self.step.model,
             max_tokens=prepared.request.max_tokens,
             input_tokens=prepared.estimate,
             sent_at=self._clock.utcnow(),
@@ -172,7 +250,7 @@ class Worker:
             return Reply(Outcome.MALFORMED, may_be_billed=True, detail=detail), None
 
     async def _send(self, work: Work, prepared: Prepared) -> Reply:
-        provider, max_tokens = self._step.provider, prepared.request.max_tokens
+        provider, max_tokens = self.step.provider, prepared.request.max_tokens
         if prepared.request.is_streamed:
             on_text = _unwatched if self._on_text is None else partial(self._on_text, work.key)
             deadlines = stream_deadlines(max_tokens)
@@ -183,7 +261,7 @@ class Worker:
         """A normal stop is a success only when its answer is valid."""
         if reply.outcome is not Outcome.SUCCEEDED:
             return reply, None
-        reading = self._step.answers.read(reply.text)
+        reading = self.step.answers.read(reply.text)
         if reading.problem is not None:
             return replace(reply, outcome=Outcome.INVALID, detail=reading.problem), None
         return reply, reading.value
@@ -198,7 +276,7 @@ class Worker:
             return reply, NO_COST
         try:
             if usage.input + usage.output <= _MOST_TOKENS:
-                return reply, self._step.cost(usage, self._clock)
+                return reply, self.step.cost(usage, self._clock)
             problem = f"usage: {usage.input + usage.output:,} tokens in one request"
         except PricingError as error:
             problem = str(error)
@@ -209,7 +287,7 @@ class Worker:
         self, attempt: Attempt, reply: Reply, cost: Decimal, latency: float
     ) -> Settlement:
         usage = reply.usage
-        keeps_answer = self._step.retain.answers and reply.outcome is not Outcome.SUCCEEDED
+        keeps_answer = self.step.retain.answers and reply.outcome is not Outcome.SUCCEEDED
         return Settlement(
             attempt_id=attempt.id,
             outcome=reply.outcome,
@@ -225,7 +303,7 @@ class Worker:
             request_id=reply.request_id,
             detail=reply.detail,
             answer=reply.text if keeps_answer and reply.text else None,
-            saved=NO_COST if usage is None else self._step.saved(usage, self._clock),
+            saved=NO_COST if usage is None else self.step.saved(usage, self._clock),
         )
 
     def _tried(self, reply: Reply, max_tokens: int) -> Tried:
@@ -241,22 +319,22 @@ class Worker:
 
     def _end(self, work: Work, reply: Reply, verdict: Verdict, result: object) -> StepEnd | None:
         outcome = reply.outcome.value
-        forget = not self._step.retain.items
         match verdict:
             case policy.Succeed():
-                return StepEnd(
-                    State.SUCCEEDED, work.fingerprint, outcome, result=result, forget_row=forget
+                return self._done(
+                    State.SUCCEEDED, work.fingerprint, outcome, result=result, part=work.part
                 )
             case policy.Fix(values=values):
-                return StepEnd(
+                return self._done(
                     State.SUCCEEDED,
                     work.fingerprint,
                     outcome,
                     error=f"fixed values of the job: {reply.detail}",
                     result=values,
-                    forget_row=forget,
+                    part=work.part,
                 )
             case policy.Fail():
+                forget = work.part == 0 and not self.step.retain.items
                 return StepEnd(
                     State.FAILED, work.fingerprint, outcome, error=reply.detail, forget_row=forget
                 )
@@ -270,9 +348,9 @@ class Worker:
         usage = reply.usage
         input_tokens, output_tokens = 0, 0
         if usage is not None:
-            input_tokens = self._step.provider.counted_input_tokens(usage)
+            input_tokens = self.step.provider.counted_input_tokens(usage)
             output_tokens = usage.output
-            self._step.calibration.observe(estimate=prepared.estimate, actual=usage.input)
+            self.step.calibration.observe(estimate=prepared.estimate, actual=usage.input)
         elif reply.may_be_billed:
             input_tokens, output_tokens = prepared.ask.input_tokens, prepared.ask.output_tokens
         permit.settle(

@@ -74,7 +74,7 @@ def results(job: Job) -> Iterator[ResultRow]:
     """
     reader = open_reader(job.store_path)
     try:
-        yield from reader.results(job.steps[-1].name)
+        yield from reader.results(*job.step_names)
     finally:
         reader.close()
 

@@ -6,12 +6,12 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from batchai.engine.intake import SCAN_MARK, Selection
-from batchai.engine.scan import Comparison, Scan
-from batchai.operations.opening import Opened, prompts_of, request_identity
+from batchai.engine.scan import Comparison, Scan, StepComparison
+from batchai.operations.opening import Opened, asking_of, request_identity
 from batchai.schemas import AnswerSchema
 from batchai.sources import Source
-from batchai.spec import spec_identity
-from batchai.spec.models import Job
+from batchai.spec import spec_identity, step_identity
+from batchai.spec.models import Job, Step
 from batchai.store import Reader, Store
 from batchai.store.values import from_json
 
@@ -74,12 +74,12 @@ def begin_scan(store: Store, approach: Approach) -> None:
 
 def scan_of(opened: Opened, reader: Reader, approach: Approach) -> Scan:
     """The scan that an approach calls for; `reader` is its own, since it runs in a thread."""
-    job, step = opened.job, opened.step
+    job = opened.job
     return Scan(
         opened.source,
         key_columns=job.input.key,
         reader=reader,
-        step=step.name,
+        steps=job.step_names,
         comparison=approach.comparison,
         skip=approach.skip,
         skip_bad_rows=job.input.on_bad_row == "skip",
@@ -140,19 +140,26 @@ def _spec_before(
 
 
 def _comparison(job: Job, *, before: Mapping[str, Any] | None, keep: bool) -> Comparison:
-    step = job.steps[0]
-    prompts = prompts_of(job, step)
-    if before is None:
-        return Comparison(prompts)
-    today = spec_identity(job)
+    steps = {
+        step.name: _step_comparison(job, step, before and before.get(step.name))
+        for step in job.item_steps
+    }
+    return Comparison(steps, keep=keep)
+
+
+def _step_comparison(job: Job, step: Step, before: Mapping[str, Any] | None) -> StepComparison:
+    """before: what the step was when its results were made; None: as now, or there was none."""
+    asking = asking_of(job, step)
+    today = step_identity(step, variables=job.vars)
+    if before is None or before == today:
+        return StepComparison(asking)
     differing = {part for part in today if today[part] != before.get(part)}
     if "schema" not in differing or differing - {"schema", "policies"}:
-        return Comparison(prompts, spec_changed=True, keep=keep)
+        return StepComparison(asking, spec_changed=True)
     then = request_identity(before)
-    return Comparison(
-        prompts,
+    return StepComparison(
+        asking,
         spec_changed=True,
-        keep=keep,
-        before=prompts_of(job, step, identity=then),
+        before=asking_of(job, step, identity=then),
         answers=AnswerSchema(step.json_schema),
     )

@@ -6,11 +6,11 @@ from difflib import get_close_matches
 from batchai.engine.scan import duplicate_key
 from batchai.errors import BadRowError, BatchaiError, SourceError, SpecError, TemplateError
 from batchai.exports import check_export
-from batchai.operations.export import our_exports, output_path
-from batchai.operations.opening import max_tokens_of, open_input, prompts_of, rates_of
+from batchai.operations.export import columns_of, our_exports, output_path
+from batchai.operations.opening import asking_of, max_tokens_of, open_input, rates_of
 from batchai.prompts import fields_used
 from batchai.providers import parameter_mistakes, turn_mistakes
-from batchai.schemas import AnswerSchema, result_fields, schema_mistakes
+from batchai.schemas import AnswerSchema, schema_mistakes
 from batchai.sources import BadRow, Record, Source, key_of
 from batchai.spec.models import Fixed, Job, Policies, Repair, Step
 from batchai.store.values import to_json
@@ -55,10 +55,10 @@ def spec_mistakes(job: Job) -> Iterator[str]:
         yield from _fixed_value_mistakes(job, step)
         yield from _limit_mistakes(job, step)
         try:
-            prompts_of(job, step)
+            asking_of(job, step)
         except TemplateError as error:
             yield str(error)
-    fields = result_fields(job.steps[-1].json_schema)
+    fields = columns_of(job)
     for field in job.expect:
         if fields and field not in fields:
             yield (
@@ -120,7 +120,7 @@ def _bad_rows(head: Sequence[Record | BadRow], key_columns: tuple[str, ...]) -> 
 
 def _item_mistakes(job: Job, source: Source) -> Iterator[str]:
     """Every row that cannot be used, and every item that cannot be rendered."""
-    prompts = prompts_of(job, job.steps[0])
+    asking = asking_of(job, job.steps[0])  # later steps need results of the earlier ones
     for record in source.records():
         if isinstance(record, BadRow):
             yield f"{record.place}: {record.problem}"
@@ -128,7 +128,7 @@ def _item_mistakes(job: Job, source: Source) -> Iterator[str]:
         try:
             if job.input.key:
                 key_of(record.fields, job.input.key)
-            prompts.render(record.fields)
+            asking.of(record.fields, {})
         except BatchaiError as error:
             yield f"{record.place}: {error}"
 

@@ -30,10 +30,15 @@ class Amounts:
     seconds: float
 
 
-def done_before(reader: Reader, step: PreparedStep) -> list[TakenItem]:
+def done_before(reader: Reader, steps: Sequence[PreparedStep]) -> list[TakenItem]:
     """What the newest items took whose requests are of today's prompt, model and parameters."""
-    found = newest_taken(reader, step.name)
-    return [item for item in found if step.prompts.have_made(item.fingerprint)]
+    found = newest_taken(reader, *names_of(steps))
+    return [item for item in found if steps[0].asking.have_made(item.fingerprint)]
+
+
+def names_of(steps: Sequence[PreparedStep]) -> tuple[str, ...]:
+    """The steps that items go through."""
+    return tuple(step.name for step in steps if step.reduction is None)
 
 
 def estimate_from(
@@ -41,13 +46,15 @@ def estimate_from(
     survey: Survey,
     surveyor: Surveyor,
     *,
-    step: PreparedStep,
+    steps: Sequence[PreparedStep],
     limits: Limits,
     basis: str,
     at: datetime,
 ) -> Estimate | None:
     """Of what the survey counted, by what the items in `done` took; None where they are too few."""
-    sample = [(size, item) for item in done if (size := _size(surveyor, step, item)) is not None]
+    sample = [
+        (size, item) for item in done if (size := _size(surveyor, steps[0], item)) is not None
+    ]
     if len(sample) < LEAST_SAMPLE:
         return None
 
@@ -91,10 +98,10 @@ def estimate_by_size(
     """Of what the survey counted, by sizes alone: without an interval."""
     latency = latency_seconds or ASSUMED_LATENCY_SECONDS
     amounts = Amounts(
-        requests=survey.to_send,
+        requests=survey.requests.total(),
         input_tokens=survey.input_tokens,
         output_tokens=survey.output_tokens,
-        seconds=survey.to_send * latency,
+        seconds=survey.requests.total() * latency,
     )
     return Estimate(
         made_at=at,
@@ -145,9 +152,10 @@ def duration(amounts: Amounts, limits: Limits) -> float:
 
 def _size(surveyor: Surveyor, step: PreparedStep, item: TakenItem) -> float | None:
     try:
-        return surveyor.size(step.prompts.render(item.fields))
+        asked = step.asking.of(item.fields, {})
     except TemplateError:
         return None
+    return surveyor.size(asked.requests[0]) if asked.requests else 0.0
 
 
 def _usd(pico: float) -> Decimal:

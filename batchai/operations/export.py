@@ -6,12 +6,15 @@ job starts afresh, and `export` needs no store that it may write to.
 
 import asyncio
 import os
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from batchai.domain import MAIN_STEP, ResultRow
 from batchai.errors import SpecError, UnwritableError
 from batchai.exports import ExportSummary, write_export
-from batchai.schemas import result_fields
+from batchai.schemas import TEXT_FIELD, result_fields
 from batchai.spec.models import Job
 from batchai.store import Reader, Store, open_reader
 from batchai.store.files import open_private, sync_folder
@@ -58,18 +61,47 @@ def output_path(job: Job) -> Path:
     return job.output.path
 
 
+def columns_of(job: Job) -> tuple[str, ...]:
+    """The columns of all results: `field`, of named steps `step.field`, or `step` where its result
+    is text or a list."""
+    if job.step_names == (MAIN_STEP,):
+        return result_fields(job.steps[0].json_schema)
+    columns: list[str] = []
+    for step in job.item_steps:
+        fields = result_fields(step.json_schema)
+        is_whole = fields == (TEXT_FIELD,) or step.foreach or step.prompt.turns
+        columns += [step.name] if is_whole else [f"{step.name}.{field}" for field in fields]
+    return tuple(columns)
+
+
+def flattened(rows: Iterator[ResultRow], job: Job) -> Iterator[ResultRow]:
+    """Rows with one map of column → value each, whatever steps they went through."""
+    if job.step_names == (MAIN_STEP,):
+        return rows
+    return (replace(row, result=_flat(row.result)) for row in rows)
+
+
+def _flat(results: Mapping[str, Any]) -> dict[str, Any]:
+    flat: dict[str, Any] = {}
+    for step, result in results.items():
+        if isinstance(result, dict):
+            flat |= {f"{step}.{field}": value for field, value in result.items()}
+        elif result is not None:
+            flat[step] = result
+    return flat
+
+
 def _write(job: Job, reader: Reader, *, path: Path, overwrite: bool) -> ExportSummary:
-    step = job.steps[-1]
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise UnwritableError(f"{path.parent}: cannot be made ({error.strerror})") from error
-    with reader.view(step.name) as rows:
+    with reader.view(*job.step_names) as rows:
         return write_export(
-            rows,
+            lambda: flattened(rows(), job),
             path=path,
             output=job.output,
-            result_fields=result_fields(step.json_schema),
+            result_fields=columns_of(job),
             overwrite=overwrite,
             ours=our_exports(job, path),
             announce=lambda identities: _remember(job, path, identities),

@@ -10,11 +10,14 @@ from datetime import timedelta
 
 from batchai.clock import Clock
 from batchai.domain import State
+from batchai.engine.caching import Warmth
 from batchai.engine.heartbeat import ClockGap, Watchdog
 from batchai.engine.intake import Intake
+from batchai.engine.lanes import Lane, Station
 from batchai.engine.outage import Outage
 from batchai.engine.progress import Progress
 from batchai.engine.runner import End, Reason, Runner
+from batchai.engine.step import PreparedStep
 from batchai.engine.watch import Watch
 from batchai.engine.worker import Origin, Worker
 from batchai.errors import StoreError
@@ -57,9 +60,8 @@ class Launch:
         drain_seconds: float | None = None,
     ) -> None:
         job, store, clock = opened.job, opened.store, opened.clock
-        step = opened.step
-        if sends is not None and step.cache is not None and sends < step.cache.pays_from:
-            step = replace(step, cache=None)
+        self._on_text = on_text
+        self._sends = sends
         self._opened = opened
         self._progress = progress
         self._drain_seconds = drain_seconds
@@ -69,31 +71,45 @@ class Launch:
         self.run = run
         self._id = store.begin_launch(run.id, now=clock.utcnow())
         self._budget = Budget(job.budget_usd, spent=run.cost, unconfirmed=run.unconfirmed)
-        self._gate = gate = Gate(
-            job.limits,
-            clock=clock,
-            budget=self._budget,
-            past=_past(store.reader, job.limits, clock),
-        )
-        outage = Outage(patience_seconds=job.limits.max_wait_seconds, clock=clock)
+        self._lanes: dict[str, Lane] = {}
+        self._stations = [self._station(step) for step in opened.steps if step.reduction is None]
+        self._runner = Runner(self._stations, progress=progress, clock=clock)
+
+    def _station(self, step: PreparedStep) -> Station:
+        opened, lane = self._opened, self._lane(step)
+        if self._sends is not None and step.cache and self._sends < step.cache.pays_from:
+            step = replace(step, cache=None)
+        condenser = None
+        if step.condenser is not None:
+            condenser = self._station(step.condenser.step)
         worker = Worker(
             step,
-            ledger=store.ledger,
-            clock=clock,
-            outage=outage,
-            hold=gate.hold,
-            origin=Origin(run.id, self._id),
-            on_text=on_text,
+            ledger=opened.store.ledger,
+            clock=opened.clock,
+            outage=lane.outage,
+            hold=lane.gate.hold,
+            origin=Origin(self.run.id, self._id),
+            on_text=self._on_text,
         )
-        self._runner = Runner(
-            step,
-            worker=worker,
-            gate=gate,
-            outage=outage,
-            watch=_watch(job.stop_if),
-            progress=progress,
-            clock=clock,
-        )
+        warmth = Warmth(step.cache, opened.clock)
+        station = Station(worker, lane, _watch(opened.job.stop_if), warmth, condenser)
+        lane.stations.append(station)
+        return station
+
+    def _lane(self, step: PreparedStep) -> Lane:
+        """The lane of the step's account: each has limits and slots of its own, all one budget."""
+        if step.account not in self._lanes:
+            job, clock = self._opened.job, self._opened.clock
+            models = {one.model for one in self._opened.steps if one.account == step.account}
+            gate = Gate(
+                job.limits,
+                clock=clock,
+                budget=self._budget,
+                past=_past(self._opened.store.reader, job.limits, clock, models | {step.model}),
+            )
+            outage = Outage(patience_seconds=job.limits.max_wait_seconds, clock=clock)
+            self._lanes[step.account] = Lane(gate, outage)
+        return self._lanes[step.account]
 
     async def work(self, approach: Approach) -> End:
         """Take in what the approach calls for and send what is pending, until all is recorded."""
@@ -107,7 +123,7 @@ class Launch:
                 scan_of(opened, reader, approach),
                 approach.selection,
                 store=store,
-                step=opened.step.name,
+                steps=opened.job.step_names,
                 progress=self._progress,
                 skip=approach.skip,
             )
@@ -122,7 +138,7 @@ class Launch:
     def end(self, end: End) -> int:
         """Write down how the launch ended; returns its exit code."""
         store, now = self._opened.store, self._opened.clock.utcnow()
-        counts = store.reader.state_counts(self._opened.step.name)
+        counts = store.reader.item_counts(*self._opened.job.step_names)
         code = exit_code(self._opened.job, end, counts)
         try:
             if scan_is_done(store.reader) and not counts.get(State.PENDING):
@@ -172,8 +188,10 @@ class Launch:
 
     def _wake_up(self, seconds: float) -> None:
         """After a gap of the clock the old connections are gone, and so may be the old capacity."""
-        self._opened.step.provider.reconnect()
-        self._gate.restart()
+        for step in self._opened.steps:
+            step.provider.reconnect()
+        for lane in self._lanes.values():
+            lane.gate.restart()
         self._opened.console.say(
             f"The machine or this process stood still for {span(seconds)}: going on over new "
             "connections, slowly at first."
@@ -265,7 +283,7 @@ def _watch(stop_if: StopIf | None) -> Watch | None:
     return Watch(share=stop_if.failed_share, of_last=stop_if.of_last)
 
 
-def _past(reader: Reader, limits: Limits, clock: Clock) -> list[Past]:
+def _past(reader: Reader, limits: Limits, clock: Clock, models: set[str]) -> list[Past]:
     """What the windows hold after a restart, from the ledger's wall times."""
     per_day = (
         limits.requests_per_day,
@@ -275,7 +293,7 @@ def _past(reader: Reader, limits: Limits, clock: Clock) -> list[Past]:
     )
     span = timedelta(days=1) if any(per_day) else timedelta(minutes=1)
     now = clock.utcnow()
-    recent = reader.recent_attempts(to_ms(now - span - timedelta(seconds=1)))
+    recent = reader.recent_attempts(to_ms(now - span - timedelta(seconds=1)), models)
     return [
         Past((now - attempt.sent_at).total_seconds(), attempt.input_tokens, attempt.output_tokens)
         for attempt in recent

@@ -1,28 +1,31 @@
 """From a loaded job to what a launch needs: source, provider, prepared step; spends nothing."""
 
 import asyncio
-from collections.abc import AsyncIterator, Iterable, Mapping
+import re
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from itertools import pairwise
 from typing import Any
 
 from batchai.clock import Clock
 from batchai.documents import Attacher
-from batchai.domain import ModelSettings
+from batchai.domain import MAIN_STEP, ModelSettings
 from batchai.engine.caching import cache_mark, lifetime, may_mark, prefix_tokens
 from batchai.engine.policy import Retries
-from batchai.engine.step import PreparedStep
+from batchai.engine.step import Condenser, PreparedStep
 from batchai.errors import ProviderError, SourceError, SpecError
 from batchai.limits import Calibration
 from batchai.operations.console import Console, StopButton
 from batchai.pricing import Rates, price_for
-from batchai.prompts import Prompts, fields_used
+from batchai.prompts import Asking, Prompts, fields_used
 from batchai.providers import Provider, file_rules, key_variables, open_provider
 from batchai.schemas import AnswerSchema, default_max_tokens
 from batchai.secrets import find_key
 from batchai.sources import Source, open_items, open_source
-from batchai.spec import spec_identity
-from batchai.spec.models import Job, Step
+from batchai.spec import step_identity, step_shape
+from batchai.spec.identity import address_identity
+from batchai.spec.models import Job, Model, Policies, Prompt, Step
 from batchai.store import Reader, Store
 from batchai.templates import variables_used
 
@@ -36,7 +39,7 @@ class Opened:
     job: Job
     store: Store
     source: Source
-    step: PreparedStep
+    steps: tuple[PreparedStep, ...]  # that items go through
     console: Console
     clock: Clock
     stop: StopButton
@@ -77,19 +80,31 @@ def settings_of(step: Step) -> ModelSettings:
 
 
 def request_identity(spec: Mapping[str, Any]) -> dict[str, Any]:
-    """What of a spec's identity, beside the rendered text, makes a request what it is."""
-    return {part: spec[part] for part in ("model", "parameters", "schema")}
+    """What of a step's identity, beside the rendered text, makes a request what it is."""
+    parts = ("model", "parameters", "schema", "history")
+    return {part: spec[part] for part in parts if part in spec}
 
 
-def prompts_of(job: Job, step: Step, *, identity: Mapping[str, Any] | None = None) -> Prompts:
-    """The step's templates, under today's identity or an earlier one."""
-    return Prompts(
+def asking_of(job: Job, step: Step, *, identity: Mapping[str, Any] | None = None) -> Asking:
+    """The step's templates and expressions, under today's identity or an earlier one."""
+    place = job.path.name if step.name == MAIN_STEP else f"{job.path.name}: steps.{step.name}"
+    prompt = f"{place}: prompt" if step.name == MAIN_STEP else f"{place}.prompt"
+    today = step_identity(step, variables=job.vars)
+    prompts = Prompts(
         step.prompt,
         variables=job.vars,
-        identity=request_identity(spec_identity(job)) if identity is None else identity,
-        place=f"{job.path.name}: prompt",
+        identity=request_identity(today) if identity is None else identity,
+        place=prompt,
+        shape=step_shape(step),
         attacher=Attacher(job.path.parent, job.input.roots, file_rules(step.model)),
     )
+    return Asking(step, prompts, place=place)
+
+
+def account_of(model: Model) -> str:
+    """Whose limits a model's requests count against: address, key, and family of models."""
+    family = re.sub(r"[-@](\d{8}|\d{4}-\d{2}-\d{2}|latest)$", "", model.name)
+    return " ".join((family, address_identity(model), model.base_url or "", str(model.api_key_env)))
 
 
 def max_tokens_of(step: Step) -> int:
@@ -99,37 +114,30 @@ def max_tokens_of(step: Step) -> int:
     return default_max_tokens(step.json_schema, step.model.effort)
 
 
-def provider_for(job: Job, step: Step) -> Provider:
-    """The step's provider with its key, on the running loop. Raises ProviderError."""
-    names = key_variables(step.model)
+def provider_for(job: Job, model: Model) -> Provider:
+    """A model's provider with its key, on the running loop. Raises ProviderError."""
+    names = key_variables(model)
     secret = find_key(names, job.path.parent) if names else None
     if names and secret is None:
         raise ProviderError(
-            f"{job.path.name}: model {step.model.name} needs a key: set {' or '.join(names)} "
+            f"{job.path.name}: model {model.name} needs a key: set {' or '.join(names)} "
             "in the environment or in a .env file beside the job (without an account: "
             "--model local/smollm2-135m)"
         )
     return open_provider(
-        step.model, key=secret.value if secret else None, concurrency=most_concurrency(job)
+        model, key=secret.value if secret else None, concurrency=most_concurrency(job)
     )
 
 
-def keyless_provider_for(step: Step) -> Provider:
-    """The step's provider for encoding only: it is never asked to send."""
-    key = "none" if key_variables(step.model) else None
-    return open_provider(step.model, key=key, concurrency=1)
+def keyless_provider_for(_job: Job, model: Model) -> Provider:
+    """A model's provider for encoding only: it is never asked to send."""
+    key = "none" if key_variables(model) else None
+    return open_provider(model, key=key, concurrency=1)
 
 
 def most_concurrency(job: Job) -> int:
     """The number of slots that a launch may use at most."""
     return 512 if job.limits.concurrency == "auto" else job.limits.concurrency
-
-
-def rates_of(job: Job) -> Rates:
-    """The prices of the job's model. Raises PricingError."""
-    step = job.steps[0]
-    writes_1h = may_mark(step) and lifetime(step, job.limits) == "1h"
-    return price_for(step.model, may_write_1h=writes_1h)
 
 
 @asynccontextmanager
@@ -148,37 +156,112 @@ async def opened(
     """
     rates = rates_of(job)
     source = await asyncio.to_thread(open_input, job, items)
-    provider = provider_for(job, job.steps[0])
-    try:
+    async with providers_of(job, provider_for) as providers:
         store = Store(job.store_path, job_path=job.path)
         try:
             yield Opened(
                 job=job,
                 store=store,
                 source=source,
-                step=prepare_step(job, provider, rates, store.reader),
+                steps=prepare_steps(job, providers, rates, store.reader),
                 console=console,
                 clock=clock or Clock(),
                 stop=stop or StopButton(),
             )
         finally:
             await store.close()
+
+
+def rates_of(job: Job) -> dict[str, Rates]:
+    """Prices by model. Raises PricingError."""
+    steps = list(_all_steps(job))
+    hourly = {
+        _identity(step.model)
+        for step in steps
+        if may_mark(step) and lifetime(step, job.limits) == "1h"
+    }
+    return {
+        identity: price_for(step.model, may_write_1h=identity in hourly)
+        for step in steps
+        for identity in (_identity(step.model),)
+    }
+
+
+@asynccontextmanager
+async def providers_of(
+    job: Job, open_one: Callable[[Job, Model], Provider]
+) -> AsyncIterator[dict[str, Provider]]:
+    """One provider for each of the job's models, closed with the block. Raises ProviderError."""
+    providers: dict[str, Provider] = {}
+    try:
+        for step in _all_steps(job):
+            identity = _identity(step.model)
+            if identity not in providers:
+                providers[identity] = open_one(job, step.model)
+        yield providers
     finally:
-        await provider.close()
+        for provider in providers.values():
+            await provider.close()
 
 
-def prepare_step(job: Job, provider: Provider, rates: Rates, reader: Reader | None) -> PreparedStep:
-    """The step made ready; `reader` gives the calibration of earlier launches."""
-    step = job.steps[0]
-    prompts = prompts_of(job, step)
-    calibration = _calibration(reader)
-    prefix = prompts.shared_prefix()
+def prepare_steps(
+    job: Job,
+    providers: Mapping[str, Provider],
+    rates: Mapping[str, Rates],
+    reader: Reader | None,
+) -> tuple[PreparedStep, ...]:
+    """The job's steps made ready; `reader` gives the calibration of earlier launches."""
+    prepared = []
+    for step in job.steps:
+        identity = _identity(step.model)
+        ready = prepare_step(job, step, providers[identity], rates[identity], reader)
+        if step.history is not None:
+            summary = _summary_step(step)
+            model = _identity(summary.model)
+            condenser = prepare_step(job, summary, providers[model], rates[model], reader)
+            after = max(2, step.history.summarise_after)
+            ready = replace(ready, condenser=Condenser(condenser, after))
+        prepared.append(ready)
+    return tuple(prepared)
+
+
+def _summary_step(step: Step) -> Step:
+    """What condenses a step's conversations; its requests are made by the conversation."""
+    assert step.history is not None
+    return Step(
+        name=step.name,
+        model=step.history.model,
+        prompt=Prompt(user="a conversation"),
+        policies=Policies(on_unknown=step.policies.on_unknown),
+    )
+
+
+def _all_steps(job: Job) -> Iterator[Step]:
+    for step in job.steps:
+        yield step
+        if step.history is not None:
+            yield _summary_step(step)
+
+
+def _identity(model: Model) -> str:
+    return model.model_dump_json()
+
+
+def prepare_step(
+    job: Job, step: Step, provider: Provider, rates: Rates, reader: Reader | None
+) -> PreparedStep:
+    """One step made ready."""
+    asking = asking_of(job, step)
+    calibration = _calibration(reader, step.name)
+    prefix = asking.prompts.shared_prefix()
     return PreparedStep(
         name=step.name,
+        account=account_of(step.model),
+        following=dict(pairwise(job.step_names)).get(step.name),
         model=step.model.name,
         settings=settings_of(step),
         max_tokens=max_tokens_of(step),
-        prompts=prompts,
+        asking=asking,
         answers=AnswerSchema(step.json_schema),
         provider=provider,
         rates=rates,
@@ -186,6 +269,7 @@ def prepare_step(job: Job, provider: Provider, rates: Rates, reader: Reader | No
         retries=Retries.of(job.attempts),
         retain=job.retain,
         calibration=calibration,
+        reduction=step.reduction,
         cache=cache_mark(
             step,
             job.limits,
@@ -197,11 +281,11 @@ def prepare_step(job: Job, provider: Provider, rates: Rates, reader: Reader | No
     )
 
 
-def _calibration(reader: Reader | None) -> Calibration:
-    """The ratio of counted to estimated tokens as the ledger knows it."""
+def _calibration(reader: Reader | None, step: str) -> Calibration:
+    """The ratio of counted to estimated tokens as the ledger knows it for a step."""
     calibration = Calibration()
     if reader is not None:
-        attempts, estimated, actual, _ = reader.usage_ratio()
+        attempts, estimated, actual, _ = reader.usage_ratio(step)
         if attempts:
             calibration.observe(estimate=estimated, actual=actual)
     return calibration

@@ -17,6 +17,7 @@ from batchai.operations.console import Console, Silence
 from batchai.operations.estimating import estimate_by_size, estimate_from, with_spent
 from batchai.operations.launch import Launch
 from batchai.operations.opening import Opened, opened
+from batchai.operations.run import holds_unknown
 from batchai.operations.survey import Survey, Surveyor
 from batchai.operations.trial import run_for_trial
 from batchai.spec.models import Job
@@ -57,11 +58,10 @@ async def pilot(
     refuse_mistakes(job)
     async with opened(job, console=console or Silence(), clock=clock) as found:
         refuse_mistakes(job, found.source)
-        hold = found.step.policies.on_unknown == "hold"
-        found.store.recover(hold=hold, now=found.clock.utcnow())
+        found.store.recover(hold=holds_unknown(job), now=found.clock.utcnow())
         reader = Reader(found.store.path)
         try:
-            surveyor = Surveyor(found.step, reader=reader, clock=found.clock)
+            surveyor = Surveyor(found.steps, reader=reader, clock=found.clock)
             drawn = _Draw(count, rng or random.Random())
             before = await surveyor.survey(_scan(found, reader), reader, each=drawn.take)
             return await _send(found, drawn.kept, before, surveyor)
@@ -92,24 +92,25 @@ def _scan(found: Opened, reader: Reader) -> Scan:
         found.source,
         key_columns=found.job.input.key,
         reader=reader,
-        step=found.step.name,
+        steps=found.job.step_names,
         comparison=comparison_with_today(found.job, reader),
         skip_bad_rows=True,
     )
 
 
 async def _send(found: Opened, drawn: list[Finding], before: Survey, surveyor: Surveyor) -> Pilot:
-    store, step, progress = found.store, found.step, Progress(to_send=len(drawn))
+    store, steps, progress = found.store, found.steps, Progress(to_send=len(drawn))
+    names = found.job.step_names
     selection = Selection(None, is_first=False, retain_rows=found.job.retain.items)
     reader = Reader(store.path)
     try:
         intake = Intake(
-            _scan(found, reader), selection, store=store, step=step.name, progress=progress
+            _scan(found, reader), selection, store=store, steps=names, progress=progress
         )
         await intake.pick(drawn)
     finally:
         reader.close()
-    stored = store.reader.stored(step.name, [finding.item.key for finding in drawn])
+    stored = store.reader.stored([finding.item.key for finding in drawn], *names)
     ids = frozenset(item.item_id for item in stored.values())
     run = run_for_trial(found)
     launch = Launch(found, run, progress, sends=len(ids))
@@ -118,12 +119,12 @@ async def _send(found: Opened, drawn: list[Finding], before: Survey, surveyor: S
     seconds = found.clock.monotonic() - began
     sizes = {stored[f.item.key].item_id: f for f in drawn}
     rest = _rest(before, drawn, surveyor)
-    done = await asyncio.to_thread(taken, store.reader, step.name, ids)
+    done = await asyncio.to_thread(taken, store.reader, *names, item_ids=ids)
     estimate = estimate_from(
         [item for item in done if item.item_id in sizes],
         rest,
         surveyor,
-        step=step,
+        steps=steps,
         limits=found.job.limits,
         basis="pilot",
         at=found.clock.utcnow(),
@@ -147,13 +148,13 @@ async def _send(found: Opened, drawn: list[Finding], before: Survey, surveyor: S
         cost=progress.cost,
         rest=rest,
         estimate=estimate,
-        is_free=step.rates.is_free,
+        is_free=all(step.rates.is_free for step in steps),
     )
 
 
 def _rest(before: Survey, drawn: list[Finding], surveyor: Surveyor) -> Survey:
     """What is left of a survey without the items that were drawn."""
-    gone = sum(surveyor.size(f.rendered) for f in drawn if f.rendered is not None)
+    gone = sum(surveyor.size(f.asked.requests[0]) for f in drawn if f.asked and f.asked.requests)
     before.to_send -= len(drawn)
     before.size = max(0.0, before.size - gone)
     return before

@@ -1,6 +1,7 @@
 """`batchai plan`: what a run would do now, with tokens, price and duration; spends nothing."""
 
 import asyncio
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 
@@ -11,7 +12,13 @@ from batchai.engine.step import PreparedStep
 from batchai.operations.changes import comparison_with_today
 from batchai.operations.check import refuse_mistakes
 from batchai.operations.estimating import done_before, estimate_by_size, estimate_from
-from batchai.operations.opening import keyless_provider_for, open_input, prepare_step, rates_of
+from batchai.operations.opening import (
+    keyless_provider_for,
+    open_input,
+    prepare_steps,
+    providers_of,
+    rates_of,
+)
 from batchai.operations.survey import Survey, Surveyor
 from batchai.pricing import end_of_life
 from batchai.sources import Source
@@ -44,16 +51,15 @@ async def plan(job: Job, *, clock: Clock | None = None) -> Plan:
     rates = rates_of(job)
     source = await asyncio.to_thread(open_input, job)
     refuse_mistakes(job, source)
-    provider = keyless_provider_for(job.steps[0])
     reader = open_reader(job.store_path) if job.store_path.exists() else None
     try:
-        step = prepare_step(job, provider, rates, reader)
-        surveyor = Surveyor(step, reader=reader, clock=clock)
-        survey = await surveyor.survey(_scan(job, source, reader), reader)
-        counts = reader.state_counts(step.name) if reader else {}
-        estimate = _estimate(job, step, survey, surveyor, reader, at=clock.utcnow())
+        async with providers_of(job, keyless_provider_for) as providers:
+            steps = prepare_steps(job, providers, rates, reader)
+            surveyor = Surveyor(steps, reader=reader, clock=clock)
+            survey = await surveyor.survey(_scan(job, source, reader), reader)
+        counts = reader.item_counts(*job.step_names) if reader else {}
+        estimate = _estimate(job, steps, survey, surveyor, reader, at=clock.utcnow())
     finally:
-        await provider.close()
         if reader is not None:
             reader.close()
     return Plan(
@@ -61,7 +67,7 @@ async def plan(job: Job, *, clock: Clock | None = None) -> Plan:
         survey=survey,
         failed=counts.get(State.FAILED, 0),
         estimate=estimate,
-        is_free=rates.is_free,
+        is_free=all(rate.is_free for rate in rates.values()),
         ends=end_of_life(job.steps[0].model.name),
     )
 
@@ -71,7 +77,7 @@ def _scan(job: Job, source: Source, reader: Reader | None) -> Scan:
         source,
         key_columns=job.input.key,
         reader=reader,
-        step=job.steps[0].name,
+        steps=job.step_names,
         comparison=comparison_with_today(job, reader),
         skip_bad_rows=True,
     )
@@ -79,7 +85,7 @@ def _scan(job: Job, source: Source, reader: Reader | None) -> Scan:
 
 def _estimate(
     job: Job,
-    step: PreparedStep,
+    steps: Sequence[PreparedStep],
     survey: Survey,
     surveyor: Surveyor,
     reader: Reader | None,
@@ -88,10 +94,10 @@ def _estimate(
 ) -> Estimate:
     latency = reader.mean_latency() if reader else None
     learnt = reader and estimate_from(
-        done_before(reader, step),
+        done_before(reader, steps),
         survey,
         surveyor,
-        step=step,
+        steps=steps,
         limits=job.limits,
         basis="history",
         at=at,

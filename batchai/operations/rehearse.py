@@ -28,7 +28,7 @@ from batchai.simulator import Fault, Latency, Settings, Simulator, seeded
 from batchai.simulator.faults import no_faults, shares_of
 from batchai.simulator.skipping import SkippingLoop
 from batchai.simulator.summary import Summary, summary_of
-from batchai.spec.models import Job, Model
+from batchai.spec.models import Job, Model, Step
 from batchai.store import Reader, Store, open_reader
 from batchai.store.lock import Lock
 
@@ -92,7 +92,7 @@ def rehearse(job: Job, faults: Sequence[str] = (), *, console: Console | None = 
         basis=basis,
         faults=shares,
         real_seconds=time.monotonic() - began,
-        is_free=rates.is_free,
+        is_free=all(rate.is_free for rate in rates.values()),
     )
 
 
@@ -126,8 +126,16 @@ def _stand_in(job: Job, url: str) -> Job:
     output = job.output.model_copy(
         update={"path": job.store_path.with_name(f"{name}{suffix}")},
     )
-    step = job.steps[0].model_copy(update={"model": _simulated(job.steps[0].model, url)})
-    return job.model_copy(update={"name": name, "output": output, "steps": (step,)})
+    steps = tuple(_simulated_step(step, url) for step in job.steps)
+    return job.model_copy(update={"name": name, "output": output, "steps": steps})
+
+
+def _simulated_step(step: Step, url: str) -> Step:
+    change: dict[str, object] = {"model": _simulated(step.model, url)}
+    if step.history is not None:
+        model = _simulated(step.history.model, url)
+        change["history"] = step.history.model_copy(update={"model": model})
+    return step.model_copy(update=change)
 
 
 def _simulated(model: Model, url: str) -> Model:
@@ -144,7 +152,7 @@ def _basis(job: Job) -> Basis:
     reader = open_reader(job.store_path) if job.store_path.exists() else None
     try:
         output = expected_output_tokens(
-            step.json_schema, max_tokens=max_tokens_of(step), reader=reader
+            step.name, step.json_schema, max_tokens=max_tokens_of(step), reader=reader
         )
         basis = Basis(_LATENCY_SECONDS, output)
         return basis if reader is None else _from_history(basis, reader, step.name)
@@ -156,7 +164,7 @@ def _basis(job: Job) -> Basis:
 def _from_history(basis: Basis, reader: Reader, step: str) -> Basis:
     done = reader.state_counts(step).get(State.SUCCEEDED, 0)
     latency = reader.mean_latency()
-    _, estimated, actual, _ = reader.usage_ratio()
+    _, estimated, actual, _ = reader.usage_ratio(step)
     if not latency or not estimated or not actual:
         return replace(basis, done=done)
     return replace(

@@ -5,10 +5,12 @@ from datetime import datetime
 from pathlib import Path
 
 from batchai.clock import Clock
+from batchai.domain import MAIN_STEP
+from batchai.operations.export import flattened
 from batchai.operations.savings import advice_on, saved
 from batchai.operations.stores import job_lines
 from batchai.pricing import from_pico
-from batchai.reports.agreement import Agreement, stored_agreement
+from batchai.reports.agreement import Agreement, agreement, stored_agreement
 from batchai.reports.distributions import distributions, latencies_of
 from batchai.reports.job_report import (
     AgreementLine,
@@ -86,7 +88,7 @@ def report_all(folders: tuple[Path, ...] = ()) -> list[JobLine]:
 
 
 def _report(job: Job, reader: Reader, *, now: datetime, is_working: bool) -> JobReport:
-    step = job.steps[-1].name
+    names = job.step_names
     cells = list(aggregates.attempt_cells(reader))
     answered, is_all = aggregates.answered_sample(reader)
     latencies = latencies_of(answered)
@@ -104,9 +106,9 @@ def _report(job: Job, reader: Reader, *, now: datetime, is_working: bool) -> Job
         job=job.name,
         at=now,
         is_working=is_working,
-        items={state.value: count for state, count in reader.state_counts(step).items()},
-        fixed=aggregates.fixed_count(reader, step),
-        failures=_failures(reader, step),
+        items={state.value: count for state, count in reader.item_counts(*names).items()},
+        fixed=aggregates.fixed_count(reader, *names),
+        failures=_failures(reader, names),
         total=tally(cells),
         latency=overall_latency(latencies),
         models=model_lines(cells, latencies),
@@ -114,7 +116,7 @@ def _report(job: Job, reader: Reader, *, now: datetime, is_working: bool) -> Job
         runs=runs,
         days=day_lines(cells),
         open=OpenAttempts(number, at_risk),
-        agreement=_agreement(job, reader, step),
+        agreement=_agreement(job, reader),
         bad_rows=_bad_rows(reader),
         last_reason=_last_reason(reader),
         results=str(results) if results is not None and results.exists() else None,
@@ -140,10 +142,10 @@ def _ticks(reader: Reader, cells: Sequence[Cell], *, run_id: int) -> list[Tick]:
     return run_ticks(reader, run_id, width_ms=tick_width_ms(span))
 
 
-def _failures(reader: Reader, step: str) -> tuple[Failure, ...]:
+def _failures(reader: Reader, names: tuple[str, ...]) -> tuple[Failure, ...]:
     return tuple(
-        Failure(kind, items, aggregates.example_error(reader, step, kind))
-        for kind, items in reader.failure_counts(step).items()
+        Failure(kind, items, aggregates.example_error(reader, *names, outcome=kind))
+        for kind, items in reader.failure_counts(*names).items()
     )
 
 
@@ -152,8 +154,12 @@ def _last_reason(reader: Reader) -> str | None:
     return launches[-1].reason if launches else None
 
 
-def _agreement(job: Job, reader: Reader, step: str) -> tuple[AgreementLine, ...]:
-    return tuple(map(_agreement_line, stored_agreement(reader, step, job.expect)))
+def _agreement(job: Job, reader: Reader) -> tuple[AgreementLine, ...]:
+    if job.step_names != (MAIN_STEP,):
+        found = agreement(flattened(reader.results(*job.step_names), job), job.expect)
+    else:
+        found = stored_agreement(reader, MAIN_STEP, job.expect)
+    return tuple(map(_agreement_line, found))
 
 
 def _agreement_line(found: Agreement) -> AgreementLine:

@@ -5,10 +5,10 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from batchai.errors import SpecError, TemplateError
-from batchai.operations.opening import prompts_of
+from batchai.operations.opening import asking_of
 from batchai.operations.report import report_from
 from batchai.operations.show import shown_item
-from batchai.prompts import Prompts
+from batchai.prompts import Asking
 from batchai.reports.job_report import JobReport
 from batchai.reports.page import PageItems, page_html
 from batchai.reports.shown import ShownItem
@@ -55,16 +55,16 @@ def _items(job: Job, reader: Reader, *, total: int) -> PageItems:
 
 
 def _shown(job: Job, reader: Reader, ids: Sequence[int]) -> Iterator[ShownItem]:
-    prompts = _prompts(job)
+    asking = _asking(job)
     for record in records_of(reader, job.steps[-1].name, ids):
         if record.is_selected:
-            yield shown_item(job, reader, record, prompts=prompts)
+            yield shown_item(job, reader, record, asking=asking)
 
 
-def _prompts(job: Job) -> Prompts | None:
+def _asking(job: Job) -> Asking | None:
     """None where the templates are wrong: each item says so."""
     try:
-        return prompts_of(job, job.steps[-1])
+        return asking_of(job, job.steps[-1])
     except TemplateError:
         return None
 

@@ -20,7 +20,7 @@ from batchai.operations.changes import (
 )
 from batchai.operations.check import refuse_mistakes
 from batchai.operations.console import Console, Silence, StopButton
-from batchai.operations.export import export_after, our_exports, output_path
+from batchai.operations.export import export_after, flattened, our_exports, output_path
 from batchai.operations.launch import Launch, begin_or_continue, exit_code
 from batchai.operations.opening import Items, Opened, opened
 from batchai.operations.survey import Survey, Surveyor
@@ -118,12 +118,12 @@ async def _nothing_to_send(found: Opened, options: RunOptions, progress: Progres
     last = found.store.reader.last_run()
     if last is not None and last.ended_at is None:  # its last launch died just before it said so
         found.store.end_run(last.id, now=found.clock.utcnow())
-    code = exit_code(found.job, end, found.store.reader.state_counts(found.step.name))
+    code = exit_code(found.job, end, found.store.reader.item_counts(*found.job.step_names))
     return await _summary(found, options, end=end, code=code, progress=progress, seconds=0)
 
 
 def _recover(found: Opened) -> None:
-    hold = found.step.policies.on_unknown == "hold"
+    hold = holds_unknown(found.job)
     recovery = found.store.recover(hold=hold, now=found.clock.utcnow())
     if not found.job.retain.items:
         found.store.forget_deleted()
@@ -137,9 +137,15 @@ def _recover(found: Opened) -> None:
         )
 
 
+def holds_unknown(job: Job) -> bool:
+    """Whether what was in flight in a launch that died waits for the user."""
+    return any(step.policies.on_unknown == "hold" for step in job.steps)
+
+
 async def _settle_questions(found: Opened, approach: Approach, options: RunOptions) -> Opened:
     """What the user must say before money is spent; raises RefusedError where it is not said."""
-    asks_price = not (found.step.rates.is_free or found.job.budget_usd is not None or options.yes)
+    is_free = all(step.rates.is_free for step in found.steps)
+    asks_price = not (is_free or found.job.budget_usd is not None or options.yes)
     asks_change = approach.spec_changed and options.changed is None and not approach.goes_on
     if not asks_price and not asks_change:
         return found
@@ -156,7 +162,7 @@ async def _settle_questions(found: Opened, approach: Approach, options: RunOptio
 async def _survey(found: Opened, approach: Approach) -> Survey:
     reader = Reader(found.store.path)
     try:
-        surveyor = Surveyor(found.step, reader=reader, clock=found.clock)
+        surveyor = Surveyor(found.steps, reader=reader, clock=found.clock)
         scan = scan_of(found, reader, surveyable(found.job, approach))
         return await surveyor.survey(scan, reader)
     finally:
@@ -224,7 +230,7 @@ _CHANGE_WORDS = {
 
 
 def _progress(found: Opened, approach: Approach) -> Progress:
-    counts = found.store.reader.state_counts(found.step.name)
+    counts = found.store.reader.item_counts(*found.job.step_names)
     pending = counts.get(State.PENDING, 0)
     return Progress(
         to_send=pending if approach.comparison is None else 0,
@@ -241,7 +247,8 @@ async def _summary(
     progress: Progress,
     seconds: float,
 ) -> RunSummary:
-    job, reader, step = found.job, found.store.reader, found.step.name
+    job, reader = found.job, found.store.reader
+    names = job.step_names
     export, problem = None, ""
     try:
         export = await export_after(job, found.store, overwrite=options.overwrite)
@@ -253,13 +260,15 @@ async def _summary(
         job=job,
         end=end,
         exit_code=code or (4 if problem else 0),
-        counts=reader.state_counts(step),
-        failures=reader.failure_counts(step),
+        counts=reader.item_counts(*names),
+        failures=reader.failure_counts(*names),
         progress=progress,
         run=run,
         seconds=seconds,
         export=export,
         export_problem=problem,
-        agreements=agreement(reader.results(step), job.expect) if job.expect else (),
+        agreements=agreement(flattened(reader.results(*names), job), job.expect)
+        if job.expect
+        else (),
         bad_rows=reader.bad_rows(),
     )

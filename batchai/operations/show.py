@@ -4,8 +4,8 @@ from difflib import get_close_matches
 
 from batchai.domain import Outcome, State
 from batchai.errors import SpecError, TemplateError
-from batchai.operations.opening import prompts_of
-from batchai.prompts import Prompts, is_same_request
+from batchai.operations.opening import asking_of
+from batchai.prompts import Asking, is_same_request
 from batchai.reports.json_text import json_text
 from batchai.reports.shown import (
     ItemLine,
@@ -97,9 +97,9 @@ def _list(job: Job, reader: Reader, wanted: Wanted, *, limit: int) -> ShownList:
 
 
 def shown_item(
-    job: Job, reader: Reader, record: ItemRecord, *, prompts: Prompts | None = None
+    job: Job, reader: Reader, record: ItemRecord, *, asking: Asking | None = None
 ) -> ShownItem:
-    """One item in full. prompts: the job's, where many items are shown with them."""
+    """One item in full. asking: the job's, where many items are shown with them."""
     attempts = attempt_records(reader, job.steps[-1].name, record.id)
     return ShownItem(
         job=job.name,
@@ -108,18 +108,19 @@ def shown_item(
         is_selected=record.is_selected,
         fields=record.fields,
         settled_at=record.settled_at,
-        prompt=_prompt(job, record, prompts),
+        prompt=_prompt(job, record, asking),
         attempts=tuple(map(_attempt, attempts)),
     )
 
 
-def _prompt(job: Job, record: ItemRecord, prompts: Prompts | None) -> ShownPrompt:
+def _prompt(job: Job, record: ItemRecord, asking: Asking | None) -> ShownPrompt:
     """Prompts are not stored: rendered again, and compared with what was sent by fingerprint."""
     if record.fields is None:
         return ShownPrompt((), "cannot be shown: the store does not keep rows (retain.items)")
     try:
-        prompts = prompts or prompts_of(job, job.steps[-1])
-        rendered = prompts.render(record.fields)
+        asking = asking or asking_of(job, job.steps[-1])
+        asked = asking.of(record.fields, {})
+        rendered = asked.requests[0]
     except TemplateError as error:
         return ShownPrompt((), str(error))
     turns = [Turn(message.role, message.content) for message in rendered.messages]
@@ -127,7 +128,7 @@ def _prompt(job: Job, record: ItemRecord, prompts: Prompts | None) -> ShownPromp
         turns.insert(0, Turn("system", rendered.system))
     as_sent = None
     if record.attempts and record.state is not State.PENDING:
-        as_sent = is_same_request(prompts.fingerprint(rendered), record.fingerprint)
+        as_sent = is_same_request(asked.fingerprint, record.fingerprint)
     return ShownPrompt(tuple(turns), as_sent=as_sent)
 
 

@@ -46,8 +46,8 @@ def status_all(folders: tuple[Path, ...] = ()) -> list[JobLine]:
 
 
 def _status(job: Job, reader: Reader, *, now: datetime, is_working: bool) -> JobStatus:
-    step = job.steps[-1].name
-    counts = reader.state_counts(step)
+    names = job.step_names
+    counts = reader.item_counts(*names)
     run, launches = reader.last_run(), reader.launches()
     launch = launches[-1] if launches else None
     in_flight, at_risk = reader.open_attempts()
@@ -61,7 +61,7 @@ def _status(job: Job, reader: Reader, *, now: datetime, is_working: bool) -> Job
         is_counting=is_working and _is_counting(reader),
         run=None if run is None else run.id,
         items={state.value: number for state, number in counts.items()},
-        failures=reader.failure_counts(step),
+        failures=reader.failure_counts(*names),
         done=sum(counts.values()) - pending,
         total=sum(counts.values()),
         items_per_second=rate,
@@ -75,7 +75,7 @@ def _status(job: Job, reader: Reader, *, now: datetime, is_working: bool) -> Job
         recent=aggregates.recent_outcomes(
             reader, since_ms=to_ms(now - _WINDOW), most=_MOST_ATTEMPTS
         ),
-        last_failures=_last_failures(reader, step),
+        last_failures=_last_failures(reader, names),
         launch=None if launch is None else _launch_line(launch, is_working=is_working),
     )
 
@@ -95,8 +95,8 @@ def _is_counting(reader: Reader) -> bool:
     return mark is not None and not mark["done"]
 
 
-def _last_failures(reader: Reader, step: str) -> tuple[FailureLine, ...]:
-    found = aggregates.last_failures(reader, step, limit=_LAST_FAILURES, most=_MOST_ATTEMPTS)
+def _last_failures(reader: Reader, names: tuple[str, ...]) -> tuple[FailureLine, ...]:
+    found = aggregates.last_failures(reader, *names, limit=_LAST_FAILURES, most=_MOST_ATTEMPTS)
     return tuple(
         FailureLine(line.key, line.kind, line.error, None if line.at is None else from_ms(line.at))
         for line in found

@@ -45,8 +45,8 @@ def _line(path: Path) -> JobLine | None:
 
 def _read(reader: Reader, path: Path) -> JobLine:
     runs, launches = reader.runs(), reader.launches()
-    step = aggregates.first_step(reader)
-    counts = {} if step is None else reader.state_counts(step)
+    names = aggregates.item_steps(runs)
+    counts = reader.item_counts(*names) if names else {}
     is_working = is_held(path.with_suffix(".lock"))
     last = launches[-1] if launches else None
     return JobLine(

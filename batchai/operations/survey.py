@@ -2,19 +2,19 @@
 
 import asyncio
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any
 
 from batchai.clock import Clock
-from batchai.domain import NO_COST, State, Usage
+from batchai.domain import NO_COST, Attachment, Message, State, Usage
 from batchai.engine.caching import cached_usage, prefix_tokens
 from batchai.engine.policy import Shape
 from batchai.engine.scan import SENT, Change, Finding, Scan, ScanChunk, SeenItems, close_scan
 from batchai.engine.step import PreparedStep
 from batchai.limits.estimate import BYTES_PER_TOKEN
-from batchai.prompts import Rendered
+from batchai.prompts import Asked, Kind, Rendered
 from batchai.providers import encoded_bytes, estimated_tokens, files_of
 from batchai.schemas import output_token_bound
 from batchai.store import Reader
@@ -28,6 +28,7 @@ _BOUND_SHARE = 3  # answers take about a third of what their schema allows
 class Survey:
     """Sums over a selection. cost: expected; worst: if every answer took max_tokens. USD.
 
+    requests: by step; those of later steps are one an item, since only its results can tell.
     at_stake: results that there are, and that were made under another spec than today's. size: of
     the requests, as `Surveyor.size` measures one. shared_tokens: of the input, what every request
     begins with. saved: by the provider's cache, USD, which `cost` is without. copies: items
@@ -48,19 +49,27 @@ class Survey:
     shared_tokens: int = 0
     saved: Decimal = NO_COST
     copies: int = 0
+    requests: Counter[str] = field(default_factory=Counter)
+    cost_by_step: dict[str, Decimal] = field(default_factory=dict)
 
 
 class Surveyor:
-    """Adds up scans of one step; one request is encoded for what all have in common."""
+    """Adds up scans over the steps that items go through."""
 
-    def __init__(self, step: PreparedStep, *, reader: Reader | None, clock: Clock) -> None:
-        self._step = step
-        self._clock = clock
-        self._output = expected_output_tokens(
-            step.settings.schema, max_tokens=step.max_tokens, reader=reader
-        )
-        self._overhead: int | None = None
-        self._shared = prefix_tokens(step.prompts.shared_prefix(), step.calibration)
+    def __init__(
+        self, steps: Sequence[PreparedStep], *, reader: Reader | None, clock: Clock
+    ) -> None:
+        self._steps = {
+            step.name: _Pricing(step, reader=reader, clock=clock)
+            for step in steps
+            if step.reduction is None
+        }
+
+    def size(self, rendered: Rendered) -> float:
+        """How large a request of the first step is: its input tokens, before calibration."""
+        files = [file for message in rendered.messages for file in message.attachments]
+        first = next(iter(self._steps.values()))
+        return first.bytes(rendered) / BYTES_PER_TOKEN + estimated_tokens(files)
 
     async def survey(
         self,
@@ -79,7 +88,7 @@ class Surveyor:
             while (chunk := await asyncio.to_thread(next, chunks, None)) is not None:
                 self._add(survey, chunk, seen)
                 for finding in chunk.findings:
-                    if finding.change in SENT and finding.rendered is not None:
+                    if finding.change in SENT and finding.asked is not None:
                         each(finding)
         finally:
             await asyncio.to_thread(close_scan, chunks)
@@ -93,46 +102,83 @@ class Surveyor:
             survey.changes[finding.change.value] += 1
             if finding.stored is not None:
                 seen.add(finding.stored.item_id)
-                has_result = finding.stored.state is State.SUCCEEDED
-                survey.at_stake += has_result and finding.change in _OF_ANOTHER_SPEC
-            if finding.change in SENT and finding.rendered is not None:
-                self._add_request(survey, finding)
+                if finding.change in _OF_ANOTHER_SPEC:
+                    survey.at_stake += _has_result(finding)
+            if finding.change in SENT and finding.asked is not None:
+                survey.to_send += 1
+                self._add_item(survey, finding, finding.asked)
 
-    def _add_request(self, survey: Survey, finding: Finding) -> None:
-        assert finding.rendered is not None
-        size = self._bytes(finding.rendered)
-        files = [file for m in finding.rendered.messages for file in m.attachments]
-        tokens = self._tokens(size) + estimated_tokens(files)
-        cost, saved = self._cost(tokens, is_first=not survey.to_send)
-        survey.to_send += 1
-        survey.size += self.size(finding.rendered)
-        survey.shared_tokens += min(self._shared + self._tokens(self._overhead or 0), tokens)
-        survey.saved += saved
-        survey.input_tokens += tokens
-        survey.output_tokens += self._output
-        survey.cost += cost
+    def _add_item(self, survey: Survey, finding: Finding, asked: Asked) -> None:
+        """The step that the item begins at, and the steps after it as far as they can be told."""
+        names = list(self._steps)
+        begins = names.index(finding.begins or names[0])
+        if asked.requests:
+            survey.size += self.size(asked.requests[0])
         change = finding.change.value
-        survey.cost_by_change[change] = survey.cost_by_change.get(change, NO_COST) + cost
-        survey.worst += self._step.worst_cost(size, self._step.max_tokens, self._clock, files)
+        self._steps[names[begins]].add(survey, asked, change)
+        carried = len(finding.row.encode("utf-8", "surrogatepass"))  # what later prompts may say
+        for before, name in zip(names[begins:], names[begins + 1 :], strict=False):
+            carried += self._steps[before].output * BYTES_PER_TOKEN
+            self._steps[name].add_later(survey, round(carried), change)
 
-    def size(self, rendered: Rendered) -> float:
-        """How large a request is: about its input tokens, before calibration."""
-        files = [file for message in rendered.messages for file in message.attachments]
-        return self._bytes(rendered) / BYTES_PER_TOKEN + estimated_tokens(files)
 
-    def _cost(self, tokens: int, *, is_first: bool) -> tuple[Decimal, Decimal]:
-        """What a request of so many tokens costs, and what the provider's cache saves of it."""
-        usage = Usage(uncached_input=tokens, output=self._output)
-        mark = self._step.cache
-        if mark is not None:
-            usage = cached_usage(usage, mark, is_first=is_first)
-        return self._step.cost(usage, self._clock), self._step.saved(usage, self._clock)
+class _Pricing:
+    """What a step's requests cost; one is encoded for what all have in common."""
 
-    def _bytes(self, rendered: Rendered) -> int:
+    def __init__(self, step: PreparedStep, *, reader: Reader | None, clock: Clock) -> None:
+        self._step = step
+        self._clock = clock
+        self.output = expected_output_tokens(
+            step.name, step.settings.schema, max_tokens=step.max_tokens, reader=reader
+        )
+        self._overhead: int | None = None
+        self._shared = prefix_tokens(step.prompts.shared_prefix(), step.calibration)
+
+    def add(self, survey: Survey, asked: Asked, change: str) -> None:
+        """The requests of one item."""
+        said = 0
+        for rendered in asked.requests:
+            size = self.bytes(rendered)
+            files = [file for message in rendered.messages for file in message.attachments]
+            self._add(survey, size + said, change, files)
+            if self._step.asking.kind is Kind.TURNS:  # what was said before is sent again
+                said += size + round(self.output * BYTES_PER_TOKEN)
+
+    def add_later(self, survey: Survey, carried: int, change: str) -> None:
+        """A request that cannot be rendered yet; its prompt may hold so many bytes of data."""
+        empty = self.bytes(Rendered(None, (Message("user", ""),)))
+        self._add(survey, empty + self._step.asking.written + carried, change)
+
+    def bytes(self, rendered: Rendered) -> int:
+        """The size of a request without its files."""
         if self._overhead is None:
             self._overhead = self._measure(rendered)
         texts = (rendered.system or "", *(message.content for message in rendered.messages))
         return self._overhead + sum(len(text.encode("utf-8", "surrogatepass")) for text in texts)
+
+    def _add(
+        self, survey: Survey, size: int, change: str, files: Sequence[Attachment] = ()
+    ) -> None:
+        name = self._step.name
+        tokens = self._tokens(size) + estimated_tokens(files)
+        cost, saved = self._cost(tokens, is_first=not survey.requests[name])
+        survey.requests[name] += 1
+        survey.shared_tokens += min(self._shared + self._tokens(self._overhead or 0), tokens)
+        survey.saved += saved
+        survey.input_tokens += tokens
+        survey.output_tokens += self.output
+        survey.cost += cost
+        survey.cost_by_change[change] = survey.cost_by_change.get(change, NO_COST) + cost
+        survey.cost_by_step[name] = survey.cost_by_step.get(name, NO_COST) + cost
+        survey.worst += self._step.worst_cost(size, self._step.max_tokens, self._clock, files)
+
+    def _cost(self, tokens: int, *, is_first: bool) -> tuple[Decimal, Decimal]:
+        """What a request of so many tokens costs, and what the provider's cache saves of it."""
+        usage = Usage(uncached_input=tokens, output=self.output)
+        mark = self._step.cache
+        if mark is not None:
+            usage = cached_usage(usage, mark, is_first=is_first)
+        return self._step.cost(usage, self._clock), self._step.saved(usage, self._clock)
 
     def _measure(self, rendered: Rendered) -> int:
         """Bytes that every request has beside its text."""
@@ -144,12 +190,24 @@ class Surveyor:
         return round(size_bytes / BYTES_PER_TOKEN * self._step.calibration.ratio)
 
 
+def _has_result(finding: Finding) -> bool:
+    """Whether a result that there is was made under another spec."""
+    assert finding.stored is not None
+    steps = finding.stored.steps
+    touched = [finding.begins, *(name for name, _ in finding.adopted)]
+    return any(name in steps and steps[name].state is State.SUCCEEDED for name in touched if name)
+
+
 def expected_output_tokens(
-    schema: Mapping[str, Any] | None, *, max_tokens: int, reader: Reader | None
+    step: str,
+    schema: Mapping[str, Any] | None,
+    *,
+    max_tokens: int,
+    reader: Reader | None,
 ) -> int:
-    """Output tokens of one request: as the history says, else a share of what is possible."""
+    """Output tokens of one request of a step: as its history says, else a share of the possible."""
     if reader is not None:
-        attempts, _, _, output = reader.usage_ratio()
+        attempts, _, _, output = reader.usage_ratio(step)
         if attempts:
             return min(max_tokens, max(1, round(output / attempts)))
     if schema is None:

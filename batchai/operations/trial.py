@@ -1,9 +1,10 @@
 """`batchai try`: send a few items for real and look at them; the results count."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from decimal import Decimal
+from typing import Any
 
 from batchai.clock import Clock
 from batchai.domain import NO_COST, ResultRow
@@ -11,12 +12,13 @@ from batchai.engine.intake import SCAN_MARK, Intake, Selection
 from batchai.engine.progress import Progress
 from batchai.engine.runner import End
 from batchai.engine.scan import SENT, Finding, Scan, ScanChunk
-from batchai.errors import SpecError
+from batchai.errors import SpecError, TemplateError
 from batchai.operations.changes import comparison_with_today, stamp_of
 from batchai.operations.check import refuse_mistakes
 from batchai.operations.console import Console, Silence
 from batchai.operations.launch import Launch
-from batchai.operations.opening import Opened, opened
+from batchai.operations.opening import Opened, asking_of, opened
+from batchai.operations.run import holds_unknown
 from batchai.prompts import Rendered
 from batchai.spec import spec_identity
 from batchai.spec.models import Job
@@ -26,12 +28,12 @@ from batchai.store.queries import Run
 
 @dataclass(frozen=True, slots=True)
 class TriedItem:
-    """One item: what was sent (None where it could not be rendered) and what became of it.
+    """One item: what was sent (by step, as far as it could be rendered) and what became of it.
 
     is_new: it was sent now; else its result was there already. cost: of this trial, in USD.
     """
 
-    rendered: Rendered | None
+    prompts: tuple[tuple[str, Rendered], ...]
     row: ResultRow
     is_new: bool
     cost: Decimal
@@ -72,7 +74,7 @@ async def try_items(
         job = job.model_copy(update={"limits": job.limits.model_copy(update={"concurrency": 1})})
     async with opened(job, console=console or Silence(), clock=clock) as found:
         refuse_mistakes(job, found.source)
-        hold = found.step.policies.on_unknown == "hold"
+        hold = holds_unknown(job)
         found.store.recover(hold=hold, now=found.clock.utcnow())
         picked, mark = await asyncio.to_thread(_pick, found, count, key)
         if not picked:
@@ -93,7 +95,7 @@ def _pick(found: Opened, count: int, key: str | None) -> tuple[list[Finding], st
         found.source,
         key_columns=job.input.key,
         reader=reader,
-        step=found.step.name,
+        steps=job.step_names,
         comparison=comparison_with_today(job, reader),
         skip_bad_rows=True,
     )
@@ -125,10 +127,12 @@ async def _take_in(
     found: Opened, picked: list[Finding], mark: str | None, progress: Progress
 ) -> None:
     reader = Reader(found.store.path)
-    scan = Scan(found.source, key_columns=(), reader=reader, step=found.step.name)
+    scan = Scan(found.source, key_columns=(), reader=reader, steps=found.job.step_names)
     reader.close()
     selection = Selection(None, is_first=False, retain_rows=found.job.retain.items)
-    intake = Intake(scan, selection, store=found.store, step=found.step.name, progress=progress)
+    intake = Intake(
+        scan, selection, store=found.store, steps=found.job.step_names, progress=progress
+    )
     await intake.pick(picked)
     if mark is not None:
         await found.store.ledger.set_meta(SCAN_MARK, mark)
@@ -140,10 +144,10 @@ async def _send(
     progress: Progress,
     on_text: Callable[[str, str], None] | None,
 ) -> Trial:
-    reader, step = found.store.reader, found.step.name
-    stored = reader.stored(step, [finding.item.key for finding in picked])
+    reader, names = found.store.reader, found.job.step_names
+    stored = reader.stored([finding.item.key for finding in picked], *names)
     sent = {finding.item.key for finding in picked if finding.change in SENT}
-    before = {key: _cost(reader, key, step) for key in stored}
+    before = {key: _cost(reader, key, names) for key in stored}
     progress.to_send = len(sent)
     items = frozenset(stored[key].item_id for key in sent)
     launch = Launch(found, run_for_trial(found), progress, sends=len(items), on_text=on_text)
@@ -151,13 +155,13 @@ async def _send(
     code = launch.end(end)
     tried = []
     for finding in picked:
-        item = reader.item(finding.item.key, step)
-        assert item is not None
-        row = item[1]
+        row = reader.item(finding.item.key, *names)
+        assert row is not None
         cost = row.lineage.cost_usd - before[row.key]
-        tried.append(TriedItem(finding.rendered, row, row.key in sent, cost))
+        prompts = shown_prompts(found.job, reader, stored[row.key].item_id, finding.item.fields)
+        tried.append(TriedItem(prompts, row, row.key in sent, cost))
     total = await asyncio.to_thread(_count, found)
-    return Trial(tried, end, code, total, found.step.rates.is_free)
+    return Trial(tried, end, code, total, all(step.rates.is_free for step in found.steps))
 
 
 def run_for_trial(found: Opened) -> Run:
@@ -169,9 +173,27 @@ def run_for_trial(found: Opened) -> Run:
     return found.store.begin_run(spec=spec, budget=found.job.budget_usd, now=found.clock.utcnow())
 
 
-def _cost(reader: Reader, key: str, step: str) -> Decimal:
-    item = reader.item(key, step)
-    return NO_COST if item is None else item[1].lineage.cost_usd
+def _cost(reader: Reader, key: str, names: tuple[str, ...]) -> Decimal:
+    row = reader.item(key, *names)
+    return NO_COST if row is None else row.lineage.cost_usd
+
+
+def shown_prompts(
+    job: Job, reader: Reader, item_id: int, fields: Mapping[str, Any]
+) -> tuple[tuple[str, Rendered], ...]:
+    """What the item's steps ask, as far as their earlier results are there, with their names."""
+    results = reader.results_of(item_id, job.step_names)
+    shown: list[tuple[str, Rendered]] = []
+    for step in job.item_steps:
+        known = {name: results.get(name) for name in job.step_names}
+        try:
+            asked = asking_of(job, step).of(fields, known)
+        except TemplateError:
+            break
+        shown += ((step.name, rendered) for rendered in asked.requests)
+        if step.name not in results and not asked.is_skipped:
+            break
+    return tuple(shown)
 
 
 def _count(found: Opened) -> int:

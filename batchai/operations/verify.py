@@ -8,12 +8,11 @@ from typing import Any
 from batchai.domain import State
 from batchai.errors import ExportError
 from batchai.exports.comparing import compare_export
-from batchai.operations.export import our_exports
+from batchai.operations.export import columns_of, flattened, our_exports
 from batchai.pricing import from_pico
 from batchai.reports.tally import tally
 from batchai.reports.verification import Check, Verification
 from batchai.reports.words import counted, usd
-from batchai.schemas import result_fields
 from batchai.spec.loading import shown_path
 from batchai.spec.models import Job
 from batchai.store import Reader, aggregates, audit, open_reader
@@ -21,7 +20,7 @@ from batchai.store.audit import Sums
 from batchai.store.lock import is_held
 
 _MOST_EXAMPLES = 10
-_ENDED = (State.SUCCEEDED, State.FAILED, State.SKIPPED)
+_DONE = (State.SUCCEEDED, State.SKIPPED)
 
 
 def verify(job: Job) -> Verification:
@@ -61,11 +60,11 @@ def _database(job: Job, reader: Reader) -> Check:
 
 
 def _items(job: Job, reader: Reader) -> Check:
-    step = job.steps[-1].name
-    problems = (p for part in job.steps for p in audit.item_problems(reader, part.name))
-    states = audit.selected_states(reader, step)
-    ended = sum(states.get(state.value, 0) for state in _ENDED)
-    proof = f"{ended:,} of {counted(sum(states.values()), 'item')} with one final result each"
+    problems = (p for name in job.step_names for p in audit.item_problems(reader, name))
+    states = [audit.selected_states(reader, name) for name in job.step_names]
+    ended = sum(found.get(State.FAILED.value, 0) for found in states)  # an item fails in one step
+    ended += sum(states[-1].get(state.value, 0) for state in _DONE)
+    proof = f"{ended:,} of {counted(sum(states[0].values()), 'item')} with one final result each"
     return _check("items", proof, problems)
 
 
@@ -131,11 +130,13 @@ def _export(job: Job, reader: Reader, *, is_working: bool) -> Check:
 
 
 def _compared(job: Job, reader: Reader, target: Path) -> Check:
-    step = job.steps[-1]
     try:
-        with reader.view(step.name) as rows:
+        with reader.view(*job.step_names) as rows:
             found = compare_export(
-                rows, target, output=job.output, result_fields=result_fields(step.json_schema)
+                lambda: flattened(rows(), job),
+                target,
+                output=job.output,
+                result_fields=columns_of(job),
             )
     except ExportError as error:
         return _check("export", "", [str(error)])

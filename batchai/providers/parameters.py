@@ -62,7 +62,7 @@ def parameter_mistakes(model: Model) -> list[str]:
 def turn_mistakes(prompt: Prompt) -> list[str]:
     """What is wrong with the order of the turns: they begin and end with the user's."""
     roles: Sequence[str] = [m.role for m in prompt.messages] + (
-        ["user"] if prompt.user is not None else []
+        ["user"] if prompt.user is not None or prompt.turns is not None else []
     )
     if not roles:
         return ["prompt: there is nothing to ask; write prompt.user"]

@@ -2,7 +2,7 @@
 
 from batchai.spec.editor import editor_schema
 from batchai.spec.finding import find_job
-from batchai.spec.identity import spec_identity, step_identity
+from batchai.spec.identity import spec_identity, step_identity, step_shape
 from batchai.spec.loading import find_mistakes, load_job
 from batchai.spec.overrides import Overrides
 
@@ -14,4 +14,5 @@ __all__ = [
     "load_job",
     "spec_identity",
     "step_identity",
+    "step_shape",
 ]

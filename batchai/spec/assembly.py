@@ -7,6 +7,7 @@ from fnmatch import fnmatch
 from pathlib import Path
 from typing import Any
 
+from batchai.domain import MAIN_STEP
 from batchai.errors import SpecError
 from batchai.spec import models
 from batchai.spec.document import Node, Table, printable, wrong
@@ -49,23 +50,36 @@ def assemble(draft: Draft, project: Project, roots: tuple[Path, ...]) -> models.
     values = draft.values
     name = values.get("name", draft.path.stem)
     source = models.Input(**{**values["input"], "sql": _sql(values["input"])}, roots=roots)
-    step = models.Step(
-        model=_model(values["model"]),
-        prompt=_prompt(values["prompt"]),
-        json_schema=values.get("schema"),
-        policies=models.Policies(**_given(values, *_POLICIES)),
-        **_given(values, "cache"),
-    )
+    blocks = values.get("steps") or {MAIN_STEP: values}
+    steps = tuple(_step(step, block) for step, block in blocks.items())
     return models.Job(
         name=name,
         path=draft.path,
         input=source,
-        steps=(step,),
+        steps=steps,
         output=_output(values, source, draft.path.parent / f"{name}.results"),
-        limits=_limits(values, step.model, project),
+        limits=_limits(values, steps[0].model, project),
         **_stop_if(values),
         **_given(values, "vars", "expect", "budget_usd", "allow_failed", "attempts"),
         retain=models.Retain(**values.get("retain", {})),
+    )
+
+
+def _step(name: str, block: Mapping[str, Any]) -> models.Step:
+    history, reduction = block.get("history"), block.get("reduce")
+    return models.Step(
+        name=name,
+        model=_model(block["model"]),
+        prompt=_prompt(block["prompt"]),
+        json_schema=block.get("schema"),
+        policies=models.Policies(**_given(block, *_POLICIES)),
+        condition=block.get("if"),
+        foreach=block.get("foreach"),
+        **_given(block, "cache"),
+        reduction=models.Reduction(**reduction) if reduction else None,
+        history=models.History(**{**history, "model": _model(history["model"])})
+        if history
+        else None,
     )
 
 
@@ -131,7 +145,9 @@ def _check_name(draft: Draft) -> None:
 
 
 def _check_budget(draft: Draft) -> None:
-    if "budget_usd" in draft.values and draft.values.get("model", {}).get("price") == "none":
+    blocks = draft.values.get("steps") or {MAIN_STEP: draft.values}
+    prices = [block.get("model", {}).get("price") for block in blocks.values()]
+    if "budget_usd" in draft.values and "none" in prices:
         raise wrong(
             draft.node("budget_usd"),
             "cannot be kept with `price: none`: give model.price, or leave the budget out",
@@ -159,22 +175,50 @@ def _is_read(output: Path, path: str) -> bool:
 
 
 def _check_expect(draft: Draft) -> None:
-    known = _result_fields(draft)
+    known = _columns(draft)
     for name in draft.values.get("expect", {}):
         if known is not None and name not in known:
             raise wrong(draft.node("expect", name), f"is no result field; {nearest(name, known)}")
 
 
 def _check_fixed_values(draft: Draft) -> None:
-    known = _result_fields(draft)
-    for policy in ("on_invalid", "on_refused"):
-        values = _fixed_values(draft.values.get(policy))
-        node = draft.node(policy, "then") if policy == "on_invalid" else draft.node(policy)
-        if values and known == ["result"] and "schema" not in draft.table.entries:
-            raise wrong(node, "fixed values need a `schema:`: without one the result is plain text")
-        for name in values:
-            if known is not None and name not in known:
-                raise wrong(node, f"{name} is no result field; {nearest(name, known)}")
+    for path, block in _blocks(draft):
+        known = _result_fields(block)
+        for policy in ("on_invalid", "on_refused"):
+            values = _fixed_values(block.get(policy))
+            names = (*path, policy, "then") if policy == "on_invalid" else (*path, policy)
+            node = draft.node(*names)
+            if values and draft.node(*path, "schema") is draft.node(*path):
+                raise wrong(
+                    node, "fixed values need a `schema:`: without one the result is plain text"
+                )
+            for name in values:
+                if known is not None and name not in known:
+                    raise wrong(node, f"{name} is no result field; {nearest(name, known)}")
+
+
+def _blocks(draft: Draft) -> list[tuple[tuple[str, ...], Mapping[str, Any]]]:
+    """The steps as they were read, with the names that lead to them; the job's own is unnamed."""
+    if "steps" not in draft.table.entries:
+        return [((), draft.values)]
+    steps = draft.values.get("steps", {})
+    return [(("steps", name), block) for name, block in steps.items()]
+
+
+def _columns(draft: Draft) -> list[str] | None:
+    """The columns of all results: `field`, or `step.field` of named steps; None where not known."""
+    columns: list[str] = []
+    for path, block in _blocks(draft):
+        if "reduce" in block:  # its result has a file of its own
+            continue
+        fields = _result_fields(block)
+        if fields is None:
+            return None
+        if not path:
+            return fields
+        whole = "schema" not in block or "foreach" in block
+        columns += [path[-1]] if whole else [f"{path[-1]}.{field}" for field in fields]
+    return columns
 
 
 def _fixed_values(policy: object) -> dict[str, Any]:
@@ -184,9 +228,9 @@ def _fixed_values(policy: object) -> dict[str, Any]:
     return {}
 
 
-def _result_fields(draft: Draft) -> list[str] | None:
-    """The result's fields, `result` for plain text, None where the schema is open or wrong."""
-    if "schema" not in draft.table.entries:
+def _result_fields(block: Mapping[str, Any]) -> list[str] | None:
+    """A step's result fields, `result` for plain text, None where the schema is open or wrong."""
+    if "schema" not in block:
         return ["result"]
-    schema = draft.values.get("schema", {})
+    schema = block["schema"]
     return list(schema["properties"]) if "properties" in schema else None

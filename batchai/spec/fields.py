@@ -21,6 +21,7 @@ from batchai.spec.paths import FilePath, InputPath
 from batchai.spec.policies import ON_INVALID, ON_REFUSED, ON_TRUNCATED
 from batchai.spec.sections import Field, ListOf, MapOf, Or, Section, is_key_field, nearest
 from batchai.spec.shorthand import SchemaKind
+from batchai.spec.steps import Steps
 from batchai.spec.texts import PROMPT, Expression, FileText
 
 JOB_NAME = r"\w[\w.\- ]{0,98}\w|\w"
@@ -192,12 +193,69 @@ STOP_IF = Section(
     }
 )
 
+HISTORY = Section(
+    {
+        "summarise_after": Field(
+            Whole(), "So many exchanges; then all but the last are condensed.", is_required=True
+        ),
+        "model": Field(MODEL, "The model that condenses; a cheap one will do.", is_required=True),
+    }
+)
+
+REDUCE = Section(
+    {
+        "of": Field(Text("a step's name"), "The step whose results it is over.", is_required=True),
+        "by": Field(
+            Expression(frozenset({"item", "vars"})), "Groups the items: item.region; default: all."
+        ),
+        "fan_in": Field(Whole(2), "Results in one request; default 20."),
+        "max_chars": Field(Whole(), "Characters of their JSON in one request; default 40000."),
+    },
+    short="of",
+)
+
 RETAIN = Section(
     {
         "items": Field(Flag(), "Whether the store keeps the rows; default true."),
         "answers": Field(Flag(), "Whether the store keeps the answers; default true."),
     }
 )
+
+POLICIES = {
+    "on_truncated": Field(ON_TRUNCATED, "After a cut answer: {grow: 4096}, retry or fail."),
+    "on_invalid": Field(
+        ON_INVALID, "After a wrong answer: {repair: 2, then: fail}, retry or fail."
+    ),
+    "on_refused": Field(ON_REFUSED, "After a refusal: fail, retry, or fixed values."),
+    "on_unknown": Field(Choice(("retry", "hold")), "After a crash: send again, or wait for you."),
+    "cache": Field(
+        Choice(("auto", "off", "5m", "1h")),
+        "Whether the provider caches what all prompts begin with, and for how long; "
+        "default auto: where it pays.",
+    ),
+}
+
+STEP = Section(
+    {
+        "if": Field(Expression(), "Only items for which this holds: steps.triage.urgent."),
+        "foreach": Field(Expression(), "A list; each element is a request of its own: {{ each }}."),
+        "reduce": Field(REDUCE, "One prompt over many results of an earlier step: {{ results }}."),
+        "model": Field(MODEL, "Which model answers; default: the job's.", is_required=True),
+        "prompt": Field(PROMPT, "What is sent.", is_required=True),
+        "schema": Field(SchemaKind(), "The result's fields; without it the result is plain text."),
+        "history": Field(HISTORY, "How a conversation is condensed as it grows."),
+        **POLICIES,
+    }
+)
+
+
+def _check_steps(table: Table, values: Mapping[str, Any]) -> None:  # noqa: ARG001
+    if "steps" not in table.entries:
+        return
+    for name in ("prompt", "schema", "history"):
+        if name in table.entries:
+            raise wrong(table.entries[name], "belongs to a step here: write it in one of `steps:`")
+
 
 JOB = Section(
     {
@@ -208,8 +266,13 @@ JOB = Section(
         ),
         "vars": Field(MapOf(Anything()), "Values for {{ vars.x }}; --var x=… overrides."),
         "input": Field(INPUT, "Where the items come from.", is_required=True),
-        "model": Field(MODEL, "Which model answers: provider/name, or a map.", is_required=True),
-        "prompt": Field(PROMPT, "What is sent for each item.", is_required=True),
+        "model": Field(
+            MODEL,
+            "Which model answers: provider/name, or a map.",
+            is_required=True,
+            unless="steps",
+        ),
+        "prompt": Field(PROMPT, "What is sent for each item.", is_required=True, unless="steps"),
         "schema": Field(SchemaKind(), "The result's fields; without it the result is plain text."),
         "output": Field(OUTPUT, "Where the results go."),
         "expect": Field(MapOf(Text("a column name")), "Result field: column of known answers."),
@@ -222,24 +285,14 @@ JOB = Section(
             ShareOrNumber(), "Failed items, or share of them, that still exit with 0."
         ),
         "attempts": Field(Whole(), "Attempts for an item in a run; default 5."),
-        "on_truncated": Field(ON_TRUNCATED, "After a cut answer: {grow: 4096}, retry or fail."),
-        "on_invalid": Field(
-            ON_INVALID, "After a wrong answer: {repair: 2, then: fail}, retry or fail."
-        ),
-        "on_refused": Field(ON_REFUSED, "After a refusal: fail, retry, or fixed values."),
-        "on_unknown": Field(
-            Choice(("retry", "hold")), "After a crash: send again, or wait for you."
-        ),
-        "cache": Field(
-            Choice(("auto", "off", "5m", "1h")),
-            "Whether the provider caches what all prompts begin with, and for how long; "
-            "default auto: where it pays.",
-        ),
+        "history": Field(HISTORY, "How a conversation is condensed as it grows."),
+        **POLICIES,
         "retain": Field(RETAIN, "What the store keeps of personal data."),
         "delivery": Field(NotYet(("live",)), "How requests travel: live."),
         "finish_by": Field(NotYet(), "Not available yet."),
-        "steps": Field(NotYet(), "Not available yet."),
-    }
+        "steps": Field(Steps(STEP), "Named steps that each item goes through, in this order."),
+    },
+    check=_check_steps,
 )
 
 _OWN_TO_A_JOB = ("version", "name", "finish_by", "steps")

@@ -5,31 +5,46 @@ from typing import Any
 
 from batchai.spec.addresses import host_of, is_loopback
 from batchai.spec.models import Job, Model, Step
+from batchai.spec.texts import prompt_texts
 from batchai.templates import is_used_whole, variables_used
 
 _PARAMETERS = {"max_tokens", "temperature", "top_p", "stop", "metadata", "effort", "extra_body"}
 
 
 def spec_identity(job: Job) -> dict[str, Any]:
-    """`step_identity` of the job's one step, with its `vars`."""
-    (step,) = job.steps
-    return step_identity(step, variables=job.vars)
+    """`step_identity` by step, in order, with the job's `vars`."""
+    return {step.name: step_identity(step, variables=job.vars) for step in job.steps}
 
 
 def step_identity(step: Step, *, variables: Mapping[str, Any] | None = None) -> dict[str, Any]:
-    """prompt, model, parameters, schema and policies as JSON values, equal after a round trip.
+    """prompt, model, parameters, schema and policies as JSON values, equal after a round trip, and
+    what makes more than one request of a step, where it does.
 
     Limits, paths, price, budget and selection are left out on purpose: they change no answer.
-    Of `variables`, the job's `vars`, those that the prompt uses belong to it.
+    Of `variables`, the job's `vars`, those that the step uses belong to it.
     """
-    model = step.model
     return {
         "prompt": _prompt(step, variables or {}),
-        "model": {"name": model.name, "address": address_identity(model)},
-        "parameters": model.model_dump(mode="json", include=_PARAMETERS, exclude_none=True),
+        **_request(step.model),
         "schema": step.json_schema,
         "policies": step.policies.model_dump(mode="json"),
+        **step_shape(step),
     }
+
+
+def step_shape(step: Step) -> dict[str, Any]:
+    """Which requests a step makes of an item, where that is not just one."""
+    shape: dict[str, Any] = {}
+    if step.condition is not None:
+        shape["if"] = step.condition
+    if step.foreach is not None:
+        shape["foreach"] = step.foreach
+    if step.reduction is not None:
+        shape["reduce"] = step.reduction.model_dump(mode="json")
+    if step.history is not None:
+        after = step.history.summarise_after
+        shape["history"] = {"summarise_after": after, **_request(step.history.model)}
+    return shape
 
 
 def address_identity(model: Model) -> str:
@@ -40,13 +55,20 @@ def address_identity(model: Model) -> str:
     return "loopback" if is_loopback(host) else host
 
 
+def _request(model: Model) -> dict[str, Any]:
+    return {
+        "model": {"name": model.name, "address": address_identity(model)},
+        "parameters": model.model_dump(mode="json", include=_PARAMETERS, exclude_none=True),
+    }
+
+
 def _prompt(step: Step, variables: Mapping[str, Any]) -> dict[str, Any]:
-    prompt = step.prompt
-    texts = [prompt.system, prompt.user, *prompt.attachments]
-    texts += [turn.content for turn in prompt.messages]
-    written = [text for text in texts if text]
+    expressions = [step.condition, step.foreach]
+    written = [*prompt_texts(step.prompt), *(f"{{{{ {e} }}}}" for e in expressions if e)]
     names = set().union(*(variables_used(text).get("vars", set()) for text in written))
     takes_any = any(is_used_whole(text, "vars") for text in written)
     used = {name: value for name, value in variables.items() if takes_any or name in names}
-    unused = set() if prompt.attachments else {"attachments"}  # as before there were any
+    prompt = step.prompt
+    absent = {"attachments": prompt.attachments, "turns": prompt.turns}  # as before there were any
+    unused = {name for name, value in absent.items() if not value}
     return {**prompt.model_dump(mode="json", exclude=unused), "vars": used}

@@ -22,11 +22,15 @@ class Reader:
     """What fields know while they are read; mistakes are collected, so that all are told at once.
 
     roots: resolved folders that paths must lie under. environ: for `${VAR}`. variables: `vars`.
+    steps: those that come before, with the fields of their results (None: not known).
+    roots_of_texts: what templates and expressions may speak of.
     """
 
     roots: tuple[Path, ...]
     environ: Mapping[str, str]
     variables: Mapping[str, Any]
+    steps: Mapping[str, frozenset[str] | None] = field(default_factory=dict)
+    roots_of_texts: frozenset[str] = frozenset({"item", "vars", "steps"})
     mistakes: list[str] = field(default_factory=list)
 
     @contextmanager

@@ -20,7 +20,8 @@ from batchai.spec.document import (
     printable,
     read_document,
 )
-from batchai.spec.fields import JOB
+from batchai.spec.fields import JOB, MODEL
+from batchai.spec.inheriting import with_inherited
 from batchai.spec.kinds import Reader
 from batchai.spec.models import Job
 from batchai.spec.overrides import NO_OVERRIDES, Overrides, with_overrides
@@ -77,7 +78,7 @@ def _read(path: Path, overrides: Overrides) -> Job | list[str]:
     project = _project(reader)
     if project.defaults is not None:
         table = merged(table, project.defaults, JOB)
-    table = with_overrides(table, overrides, job.parent)
+    table = with_inherited(with_overrides(table, overrides, job.parent), MODEL)
     reader.mistakes.extend(_literal_keys(table))
     reader = replace(reader, variables=_variables(table))
     draft = Draft(job, table, JOB.read(table, reader))

@@ -112,6 +112,25 @@ class Prompt(Strict):
     messages: tuple[PromptMessage, ...] = ()  # prior turns and few-shot
     user: str | None = None
     attachments: tuple[str, ...] = ()  # templates of paths, of files that go with `user`
+    turns: tuple[str, ...] | str | None = None  # templates, or an expression that gives a list
+
+
+class History(Strict):
+    """Condenses a conversation: when so many exchanges stand, all but the last become a summary."""
+
+    summarise_after: Positive
+    model: Model
+
+
+class Reduction(Strict):
+    """One prompt over the results of the step `of`, in a tree: up to `fan_in` of them, and
+    up to `max_chars` of JSON text, in a request. by: an expression that groups items; None: all
+    are one group."""
+
+    of: str
+    by: str | None = None
+    fan_in: Annotated[int, Field(ge=2)] = 20
+    max_chars: Positive = 40_000
 
 
 class Output(Strict):
@@ -200,7 +219,11 @@ class Allowed(Strict):
 
 
 class Step(Strict):
-    """One prompt-and-model stage. `schema` is complete JSON Schema, None for plain text."""
+    """One prompt-and-model stage. `schema` is complete JSON Schema, None for plain text.
+
+    condition: an expression; where it does not hold, the step is skipped. foreach: an expression
+    that gives a list, each element of which is a request of its own.
+    """
 
     name: str = MAIN_STEP
     model: Model
@@ -208,6 +231,10 @@ class Step(Strict):
     json_schema: dict[str, Any] | None = None
     policies: Policies = Policies()
     cache: Literal["auto", "off", "5m", "1h"] = "auto"
+    condition: str | None = None  # `if:`
+    foreach: str | None = None
+    reduction: Reduction | None = None  # `reduce:`
+    history: History | None = None
 
 
 class Job(Strict):
@@ -226,6 +253,21 @@ class Job(Strict):
     allow_failed: Allowed = Allowed()
     attempts: Positive = 5  # per item and run
     retain: Retain = Retain()
+
+    @property
+    def item_steps(self) -> tuple[Step, ...]:
+        """The steps that each item goes through, in order."""
+        return tuple(step for step in self.steps if step.reduction is None)
+
+    @property
+    def step_names(self) -> tuple[str, ...]:
+        """Their names."""
+        return tuple(step.name for step in self.item_steps)
+
+    @property
+    def reductions(self) -> tuple[Step, ...]:
+        """The steps after them, over the results of many items."""
+        return tuple(step for step in self.steps if step.reduction is not None)
 
     @property
     def store_path(self) -> Path:

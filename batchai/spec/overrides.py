@@ -7,7 +7,7 @@ from pathlib import Path
 
 from batchai.errors import SpecError
 from batchai.spec.document import Node, Place, Scalar, Table, parse_document
-from batchai.spec.fields import JOB
+from batchai.spec.fields import JOB, MODEL
 from batchai.spec.kinds import Kind
 from batchai.spec.scalars import json_value
 from batchai.spec.sections import Section
@@ -57,12 +57,25 @@ def with_overrides(root: Table, overrides: Overrides, base: Path) -> Table:
 
 def with_model(root: Table, name: Node) -> Table:
     """The job's map with another model; what belonged to the former one alone is left out."""
-    section = JOB.fields["model"].kind
-    model = root.entries.get("model")
-    if isinstance(section, Section) and isinstance(model, Table | Scalar):
-        kept = kept_for_model(section.table(model), name)
-        return replaced(root, "model", replaced(kept, "name", name))
-    return replaced(root, "model", name)
+    root = _with_model(root, name)
+    steps = root.entries.get("steps")
+    if not isinstance(steps, Table):
+        return root
+    blocks = {
+        step: _with_model(block, name)
+        if isinstance(block, Table) and "model" in block.entries
+        else block
+        for step, block in steps.entries.items()
+    }
+    return replaced(root, "steps", Table(steps.place, blocks))
+
+
+def _with_model(block: Table, name: Node) -> Table:
+    model = block.entries.get("model")
+    if isinstance(model, Table | Scalar):
+        kept = kept_for_model(MODEL.table(model), name)
+        return replaced(block, "model", replaced(kept, "name", name))
+    return replaced(block, "model", name)
 
 
 def kept_for_model(model: Table, name: Node) -> Table:

@@ -18,6 +18,7 @@ class Field:
     kind: Kind
     about: str
     is_required: bool = False
+    unless: str = ""  # this other field is given
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +42,8 @@ class Section:
             with reader.noting():
                 values[name] = self.known(name, entry).kind.read(entry, reader)
         for name, field in self.fields.items():
-            if field.is_required and name not in table.entries:
+            is_missing = name not in table.entries and field.unless not in table.entries
+            if field.is_required and is_missing:
                 reader.mistakes.append(f"{table.place.field(name)}: is missing: {field.about}")
         if self.check is not None:
             with reader.noting():
@@ -61,7 +63,9 @@ class Section:
             name: {"description": field.about} | field.kind.schema()
             for name, field in self.fields.items()
         }
-        required = [name for name, field in self.fields.items() if field.is_required]
+        required = [
+            name for name, field in self.fields.items() if field.is_required and not field.unless
+        ]
         schema: JsonSchema = {
             "type": "object",
             "properties": properties,

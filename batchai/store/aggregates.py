@@ -6,12 +6,12 @@ takes half the time that one GROUP BY over everything does. Call within `Reader.
 
 import re
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from batchai.domain import Outcome
-from batchai.store.queries import Reader
+from batchai.store.queries import Reader, Run
 from batchai.store.values import from_json
 
 _RANGE = 5_000  # ids
@@ -23,7 +23,7 @@ SELECT a.launch_id, a.run_id, a.step, a.model, a.resolved_model, a.outcome,
     a.sent_at / {_DAY_MS} AS day,
     CASE WHEN a.number = 1 THEN 0 WHEN a.run_id = :first_run THEN 1 ELSE EXISTS (
         SELECT 1 FROM attempts AS p WHERE p.item_id = a.item_id AND p.step = a.step
-        AND p.run_id = a.run_id AND p.number < a.number) END AS is_retry,
+        AND p.part = a.part AND p.run_id = a.run_id AND p.number < a.number) END AS is_retry,
     count(*), sum(a.cost_pico), sum(a.unconfirmed_pico), sum(a.uncached_input), sum(a.cache_read),
     sum(a.cache_write_5m), sum(a.cache_write_1h), sum(a.output), sum(a.reasoning),
     sum(a.saved_pico), min(a.sent_at), max(a.sent_at), max(a.sent_at + coalesce(a.latency_ms, 0))
@@ -35,7 +35,7 @@ _PAIRS = """
 SELECT i.row -> :column, CASE WHEN s.result LIKE '{%' THEN s.result -> :field ELSE s.result END,
     count(*)
 FROM items AS i JOIN item_steps AS s ON s.item_id = i.id AND s.step = :step
-WHERE i.id > :after AND i.id <= :upto AND i.selected = 1 AND i.row IS NOT NULL
+AND s.part = 0 WHERE i.id > :after AND i.id <= :upto AND i.selected = 1 AND i.row IS NOT NULL
 AND s.state = 'succeeded' GROUP BY 1, 2
 """
 _PLAIN_NAME = re.compile(r"[ !#-\[\]-~]+")  # ASCII but for the quote and the backslash
@@ -114,23 +114,24 @@ def answered_sample(reader: Reader) -> tuple[list[Answered], bool]:
     return [Answered(*row) for row in rows], share == 1
 
 
-def fixed_count(reader: Reader, step: str) -> int:
+def fixed_count(reader: Reader, *names: str) -> int:
     """Succeeded items whose result is the job's fixed values, not an answer."""
     return _number(
         reader,
         "SELECT count(*) FROM item_steps AS s JOIN items AS i ON i.id = s.item_id WHERE "
-        "s.step = :step AND s.state = 'succeeded' AND s.outcome <> 'succeeded' AND i.selected = 1",
-        {"step": step},
+        "s.step IN :steps AND s.part = 0 AND s.state = 'succeeded' "
+        "AND s.outcome <> 'succeeded' AND i.selected = 1",
+        {"steps": names},
     )
 
 
-def example_error(reader: Reader, step: str, outcome: str) -> str:
+def example_error(reader: Reader, *names: str, outcome: str) -> str:
     """Why one of the items failed that ended so."""
     rows = reader.query(
         "SELECT s.error FROM item_steps AS s JOIN items AS i ON i.id = s.item_id "
-        "WHERE s.state IN ('failed', 'unknown') AND s.step = :step AND s.outcome = :outcome "
-        "AND i.selected = 1 LIMIT 1",
-        {"step": step, "outcome": outcome},
+        "WHERE s.state IN ('failed', 'unknown') AND s.step IN :steps AND s.part = 0 "
+        "AND s.outcome = :outcome AND i.selected > 0 LIMIT 1",
+        {"steps": names, "outcome": outcome},
     )
     return rows[0][0] or "" if rows else ""
 
@@ -146,8 +147,8 @@ def rows_with_results(reader: Reader, step: str) -> Iterator[tuple[Mapping[str, 
     for values in ranges(reader, "items"):
         rows = reader.query(
             "SELECT i.row, s.result FROM items AS i JOIN item_steps AS s ON s.item_id = i.id "
-            "AND s.step = :step WHERE i.id > :after AND i.id <= :upto AND i.selected = 1 "
-            "AND i.row IS NOT NULL AND s.state = 'succeeded'",
+            "AND s.step = :step AND s.part = 0 WHERE i.id > :after AND i.id <= :upto "
+            "AND i.selected = 1 AND i.row IS NOT NULL AND s.state = 'succeeded'",
             {**values, "step": step},
         )
         yield from ((from_json(row), from_json(result)) for row, result in rows)
@@ -174,10 +175,10 @@ def value_pairs(
     return pairs
 
 
-def first_step(reader: Reader) -> str | None:
-    """The name of the store's step, None before the first item."""
-    rows = reader.query("SELECT step FROM item_steps ORDER BY id LIMIT 1")
-    return rows[0][0] if rows else None
+def item_steps(runs: Sequence[Run]) -> list[str]:
+    """The steps that items go through, in order, as the newest run knows them."""
+    spec = runs[-1].spec if runs else {}
+    return [name for name, step in spec.items() if "reduce" not in step]
 
 
 def settled_since(reader: Reader, *, launch_id: int, since_ms: int, most: int) -> tuple[int, int]:
@@ -185,7 +186,7 @@ def settled_since(reader: Reader, *, launch_id: int, since_ms: int, most: int) -
     rows = reader.query(
         "SELECT count(*), coalesce(sum(s.settled_at = a.closed_at), 0), min(a.closed_at) FROM "
         "(SELECT * FROM attempts ORDER BY id DESC LIMIT :most) AS a JOIN item_steps AS s "
-        "ON s.item_id = a.item_id AND s.step = a.step "
+        "ON s.item_id = a.item_id AND s.step = a.step AND s.part = a.part "
         "WHERE a.launch_id = :launch AND a.closed_at > :since",
         {"most": most, "launch": launch_id, "since": since_ms},
     )
@@ -203,24 +204,26 @@ def recent_outcomes(reader: Reader, *, since_ms: int, most: int) -> dict[str, in
     return {outcome: int(number) for outcome, number in rows}
 
 
-def last_failures(reader: Reader, step: str, *, limit: int, most: int) -> list[FailedItem]:
+def last_failures(reader: Reader, *names: str, limit: int, most: int) -> list[FailedItem]:
     """Items that failed last, the newest first, as far as the newest attempts show them.
 
     Where they show none (what failed was never sent), the last failed items of the input.
     """
     newest = reader.query(
-        "SELECT i.key, s.outcome, s.error, s.settled_at FROM (SELECT item_id, step, closed_at "
-        "FROM attempts ORDER BY id DESC LIMIT :most) AS a JOIN item_steps AS s "
-        "ON s.item_id = a.item_id AND s.step = a.step AND s.settled_at = a.closed_at "
-        "JOIN items AS i ON i.id = s.item_id WHERE s.state = 'failed' AND s.step = :step "
-        "AND i.selected = 1 ORDER BY s.settled_at DESC LIMIT :limit",
-        {"most": most, "step": step, "limit": limit},
+        "SELECT i.key, s.outcome, s.error, s.settled_at FROM (SELECT item_id, step, part, "
+        "closed_at FROM attempts ORDER BY id DESC LIMIT :most) AS a JOIN item_steps AS s "
+        "ON s.item_id = a.item_id AND s.step = a.step AND s.part = a.part "
+        "AND s.settled_at = a.closed_at JOIN items AS i ON i.id = s.item_id "
+        "WHERE s.state = 'failed' AND s.step IN :steps "
+        "AND i.selected > 0 ORDER BY s.settled_at DESC LIMIT :limit",
+        {"most": most, "limit": limit, "steps": names},
     )
     rows = newest or reader.query(
         "SELECT i.key, s.outcome, s.error, s.settled_at FROM item_steps AS s "
-        "JOIN items AS i ON i.id = s.item_id WHERE s.state = 'failed' AND s.step = :step "
-        "AND i.selected = 1 ORDER BY s.item_id DESC LIMIT :limit",
-        {"step": step, "limit": limit},
+        "JOIN items AS i ON i.id = s.item_id WHERE s.state = 'failed' "
+        "AND s.step IN :steps AND s.part = 0 AND i.selected > 0 "
+        "ORDER BY s.item_id DESC LIMIT :limit",
+        {"limit": limit, "steps": names},
     )
     return [FailedItem(key, kind or "", error or "", at) for key, kind, error, at in rows]
 

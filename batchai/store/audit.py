@@ -16,16 +16,18 @@ _OUTCOMES = ", ".join(f"'{outcome}'" for outcome in Outcome)  # names of ours
 _UNSTEPPED = """
 SELECT i.key, 'is selected, but has no state in step ' || :step FROM items AS i
 WHERE i.id > :after AND i.id <= :upto AND i.selected = 1
-AND NOT EXISTS (SELECT 1 FROM item_steps AS s WHERE s.item_id = i.id AND s.step = :step)
+AND NOT EXISTS (SELECT 1 FROM item_steps AS s WHERE s.item_id = i.id AND s.step = :step
+    AND s.part = 0)
 """
 _DOUBLED = """
 SELECT i.key, 'has ' || count(*) || ' states in step ' || s.step
 FROM item_steps AS s NOT INDEXED JOIN items AS i ON i.id = s.item_id
-WHERE s.item_id > :after AND s.item_id <= :upto GROUP BY s.item_id, s.step HAVING count(*) > 1
+WHERE s.item_id > :after AND s.item_id <= :upto GROUP BY s.item_id, s.step, s.part
+HAVING count(*) > 1
 """
 _STATES = """
 SELECT i.key, CASE
-    WHEN s.state NOT IN ('pending', 'succeeded', 'failed', 'skipped', 'unknown')
+    WHEN s.state NOT IN ('pending', 'waiting', 'succeeded', 'failed', 'skipped', 'unknown')
         THEN 'has the state ' || s.state || ', which is none'
     WHEN s.state = 'succeeded' AND s.result IS NULL THEN 'succeeded, but has no result'
     WHEN s.state = 'succeeded' AND NOT json_valid(s.result)
@@ -45,15 +47,20 @@ SELECT i.key, CASE
         || ' pico-dollars, its attempts cost ' || coalesce(a.cost, 0)
     WHEN a.numbers <> a.number THEN 'has two attempts of one number'
     WHEN s.state = 'succeeded' AND s.outcome = 'succeeded' AND NOT coalesce(a.answered, 0)
+        AND s.result <> '[]'  -- over an empty list
         THEN 'succeeded, but no attempt was answered'
 END AS problem
 FROM item_steps AS s JOIN items AS i ON i.id = s.item_id
 LEFT JOIN (
-    SELECT item_id, step, count(*) AS number, sum(cost_pico) AS cost,
-        count(DISTINCT number) AS numbers, max(outcome IN ('succeeded', 'invalid')) AS answered
-    FROM attempts WHERE item_id > :after AND item_id <= :upto AND outcome IS NOT NULL
-    GROUP BY item_id, step
-) AS a ON a.item_id = s.item_id AND a.step = s.step
+    SELECT item_id, step, place, count(*) AS number, sum(cost_pico) AS cost,
+        count(DISTINCT part || '.' || number) AS numbers,
+        max(outcome IN ('succeeded', 'invalid')) AS answered
+    FROM (  -- an attempt counts for its part, and for the step as a whole
+        SELECT *, part AS place FROM attempts WHERE item_id > :after AND item_id <= :upto
+        UNION ALL
+        SELECT *, 0 FROM attempts WHERE item_id > :after AND item_id <= :upto AND part > 0
+    ) WHERE outcome IS NOT NULL GROUP BY item_id, step, place
+) AS a ON a.item_id = s.item_id AND a.step = s.step AND a.place = s.part
 WHERE s.item_id > :after AND s.item_id <= :upto AND problem IS NOT NULL
 """
 _CLOSED = f"""
@@ -67,6 +74,7 @@ SELECT 'attempt ' || a.id, CASE
         || a.unconfirmed_pico || ' of its ' || a.worst_pico || ' pico-dollars are reserved'
 END AS problem
 FROM attempts AS a LEFT JOIN item_steps AS s ON s.item_id = a.item_id AND s.step = a.step
+AND s.part = a.part
 LEFT JOIN runs AS r ON r.id = a.run_id
 WHERE a.id > :after AND a.id <= :upto AND a.outcome IS NOT NULL AND problem IS NOT NULL
 """  # noqa: S608 names of ours
@@ -142,7 +150,8 @@ def selected_states(reader: Reader, step: str) -> dict[str, int]:
     states: dict[str, int] = {}
     statement = (
         "SELECT s.state, count(*) FROM items AS i JOIN item_steps AS s ON s.item_id = i.id "
-        "AND s.step = :step WHERE i.id > :after AND i.id <= :upto AND i.selected = 1 GROUP BY 1"
+        "AND s.step = :step AND s.part = 0 WHERE i.id > :after AND i.id <= :upto "
+        "AND i.selected > 0 GROUP BY 1"
     )
     for values in _ranges(reader, "items"):
         for state, number in reader.query(statement, {**values, "step": step}):

@@ -20,13 +20,23 @@ Operations = dict[str, list[Row]]
 _STATEMENTS = {
     "add_item": "INSERT INTO items (id, key, position, selected, row) VALUES (?, ?, ?, 1, ?)",
     "add_step": "INSERT INTO item_steps (item_id, step, state) VALUES (?, ?, 'pending')",
+    "add_later_step": "INSERT INTO item_steps (item_id, step, state) VALUES (?, ?, 'waiting')",
+    "add_part": "INSERT INTO item_steps (item_id, step, part, state) VALUES (?, ?, ?, 'pending')",
     "place_item": "UPDATE items SET position = ?, selected = 1, row = ? WHERE id = ?",
     "reset_step": "UPDATE item_steps SET state = 'pending', outcome = NULL, error = NULL, "
-    "tried = 0 "
-    "WHERE item_id = ? AND step = ?",
-    "adopt_step": "UPDATE item_steps SET fingerprint = ? WHERE item_id = ? AND step = ?",
-    "open_attempt": "INSERT INTO attempts (id, item_id, step, number, run_id, launch_id, model, "
-    "max_tokens, input_estimate, worst_pico, sent_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+    "fingerprint = NULL, tried = 0 "
+    "WHERE item_id = ? AND step = ? AND part = 0",
+    "reset_part": "UPDATE item_steps SET state = 'pending', outcome = NULL, error = NULL, "
+    "fingerprint = NULL, tried = 0 WHERE item_id = ? AND step = ? AND part = ?",
+    "renew_step": "UPDATE item_steps SET outcome = NULL, error = NULL, tried = 0 "
+    "WHERE item_id = ? AND step = ? AND part = 0",
+    "wait_step": "UPDATE item_steps SET state = 'waiting', tried = 0 "
+    "WHERE item_id = ? AND step = ? AND part = 0",
+    "adopt_step": "UPDATE item_steps SET fingerprint = ? WHERE item_id = ? AND step = ? "
+    "AND part = 0",
+    "open_attempt": "INSERT INTO attempts (id, item_id, step, part, number, run_id, launch_id, "
+    "model, max_tokens, input_estimate, worst_pico, sent_at) "
+    "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
     "close_attempt": "UPDATE attempts SET closed_at = ?, outcome = ?, cost_pico = ?, "
     "unconfirmed_pico = ?, uncached_input = ?, cache_read = ?, cache_write_5m = ?, "
     "cache_write_1h = ?, output = ?, reasoning = ?, latency_ms = ?, resolved_model = ?, "
@@ -36,13 +46,21 @@ _STATEMENTS = {
     "count_run": "UPDATE runs SET attempts = attempts + ?, cost_pico = cost_pico + ?, "
     "unconfirmed_pico = unconfirmed_pico + ? WHERE id = ?",
     "keep_step": "UPDATE item_steps SET attempts = attempts + 1, tried = tried + ?, "
-    "cost_pico = cost_pico + ? WHERE item_id = ? AND step = ?",
+    "cost_pico = cost_pico + ? WHERE item_id = ? AND step = ? AND part = ?",
+    "charge_step": "UPDATE item_steps SET attempts = attempts + 1, cost_pico = cost_pico + ? "
+    "WHERE item_id = ? AND step = ? AND part = 0",
     "settle_step": "UPDATE item_steps SET attempts = attempts + ?, tried = tried + ?, "
     "cost_pico = cost_pico + ?, state = ?, fingerprint = ?, outcome = ?, error = ?, result = ?, "
-    "model = ?, run_id = ?, settled_at = ?, copied_from = NULL WHERE item_id = ? AND step = ?",
+    "model = ?, run_id = ?, settled_at = ?, copied_from = NULL "
+    "WHERE item_id = ? AND step = ? AND part = ?",
     "copy_step": "UPDATE item_steps SET (state, outcome, error, result, model) = (SELECT state, "
-    "outcome, error, result, model FROM item_steps WHERE item_id = ? AND step = ?), "
-    "fingerprint = ?, copied_from = ?, run_id = ?, settled_at = ? WHERE item_id = ? AND step = ?",
+    "outcome, error, result, model FROM item_steps WHERE item_id = ? AND step = ? AND part = 0), "
+    "fingerprint = ?, copied_from = ?, run_id = ?, settled_at = ? "
+    "WHERE item_id = ? AND step = ? AND part = 0",
+    "reuse_step": "UPDATE item_steps SET state = 'succeeded', fingerprint = ? "
+    "WHERE item_id = ? AND step = ? AND part = ?",
+    "release_step": "UPDATE item_steps SET state = 'pending' "
+    "WHERE item_id = ? AND step = ? AND part = 0 AND state = 'waiting'",
     "forget_row": "UPDATE items SET row = NULL WHERE id = ?",
     "deselect_item": "UPDATE items SET selected = 0 WHERE id = ?",
     "set_meta": "INSERT OR REPLACE INTO meta (key, value) VALUES (?, ?)",

@@ -29,10 +29,15 @@ from batchai.store.values import to_json, to_ms
 
 log = logging.getLogger(__name__)
 
+Where = tuple[int, str, int]  # item, step, part
+
 
 @dataclass(frozen=True, slots=True)
 class StepEnd:
-    """What an item becomes in a step; `result` is any JSON value, None unless succeeded."""
+    """What an item becomes in a step; `result` is any JSON value, None unless succeeded.
+
+    release: the step that is next, pending from the same transaction on.
+    """
 
     state: State
     fingerprint: bytes
@@ -40,6 +45,7 @@ class StepEnd:
     error: str = ""
     result: Any = None
     forget_row: bool = False
+    release: str | None = None
 
 
 @dataclass(slots=True)
@@ -93,28 +99,55 @@ class Ledger:
     ) -> None:
         """Record how an attempt ended and, with `end`, what its item became; one transaction."""
         cost = to_pico(settlement.cost)
-        where = (attempt.item_id, attempt.step)
+        where = (attempt.item_id, attempt.step, attempt.part)
         operations: list[Operation] = [
             ("close_attempt", _settlement_row(settlement)),
             ("count_run", (1, cost, to_pico(settlement.unconfirmed_cost), attempt.run_id)),
         ]
         if settlement.saved:
             operations.append(("note_saved", (to_pico(settlement.saved), attempt.id)))
+        if attempt.part:  # the step as a whole bears what its parts cost
+            operations.append(("charge_step", (cost, attempt.item_id, attempt.step)))
         if end is None:
             operations.append(("keep_step", (int(counts), cost, *where)))
         else:
             model = settlement.model or attempt.model
             stamp = (model, attempt.run_id, to_ms(settlement.closed_at))
             row = (1, int(counts), cost, *_end_row(end), *stamp, *where)
-            operations += _settling(end, row, attempt.item_id)
+            operations += _settling(end, row)
         await self._write(operations)
 
     async def settle_unsent(
-        self, item_id: int, step: str, end: StepEnd, *, run_id: int, at: datetime
+        self,
+        where: Where,
+        end: StepEnd,
+        *,
+        run_id: int,
+        at: datetime,
+        model: str | None = None,
     ) -> None:
-        """Record an item that ended without an attempt: unrenderable, or over a limit."""
-        row = (0, 0, 0, *_end_row(end), None, run_id, to_ms(at), item_id, step)
-        await self._write(_settling(end, row, item_id))
+        """Record what ended without an attempt of its own: unrenderable, over a limit, skipped, or
+        gathered from its parts. model: who answered those."""
+        row = (0, 0, 0, *_end_row(end), model, run_id, to_ms(at), *where)
+        await self._write(_settling(end, row))
+
+    async def reuse(self, where: Where, fingerprint: bytes, *, release: str | None) -> None:
+        """Record that the stored result of an earlier time answers the same request."""
+        operations: list[Operation] = [("reuse_step", (fingerprint, *where))]
+        if release is not None:
+            operations.append(("release_step", (where[0], release)))
+        await self._write(operations)
+
+    async def begin_parts(
+        self, item_id: int, step: str, *, new: Iterable[int], again: Iterable[int] = ()
+    ) -> None:
+        """Record that a step is to send these, each of its own; `again`: as something else."""
+        await self._write(
+            [
+                *(("add_part", (item_id, step, part)) for part in new),
+                *(("reset_part", (item_id, step, part)) for part in again),
+            ]
+        )
 
     async def set_meta(self, key: str, value: str) -> None:
         """Keep a fact about the job."""
@@ -257,6 +290,7 @@ def _attempt_row(attempt: Attempt) -> Row:
         attempt.id,
         attempt.item_id,
         attempt.step,
+        attempt.part,
         attempt.number,
         attempt.run_id,
         attempt.launch_id,
@@ -291,8 +325,11 @@ def _settlement_row(settlement: Settlement) -> Row:
     )
 
 
-def _settling(end: StepEnd, row: Row, item_id: int) -> list[Operation]:
+def _settling(end: StepEnd, row: Row) -> list[Operation]:
+    item_id = row[-3]
     operations: list[Operation] = [("settle_step", row)]
+    if end.release is not None:
+        operations.append(("release_step", (item_id, end.release)))
     if end.forget_row:
         operations.append(("forget_row", (item_id,)))
     return operations

@@ -9,9 +9,10 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import MappingProxyType
 
-from sqlalchemy import Engine
+from sqlalchemy import Engine, Table
 from sqlalchemy.engine import Connection
 from sqlalchemy.exc import DatabaseError
+from sqlalchemy.schema import CreateTable
 
 from batchai.errors import StoreError
 from batchai.store.copying import copy_store
@@ -24,16 +25,42 @@ VERSION = 2
 Steps = Mapping[int, Callable[[Connection], None]]
 
 
-def _to_2(connection: Connection) -> None:
-    for addition in (
-        "runs ADD COLUMN estimate TEXT",
-        "item_steps ADD COLUMN copied_from INTEGER",
-        "attempts ADD COLUMN saved_pico BIGINT NOT NULL DEFAULT '0'",
-    ):
-        connection.exec_driver_sql(f"ALTER TABLE {addition}")
+def _give_parts(connection: Connection) -> None:
+    """1 → 2: a step may have parts, a run's spec is one of several steps.
+
+    Tables whose shape is not today's are rebuilt with the columns that they share with it.
+    """
+    for table in metadata.sorted_tables:
+        kept = [row[1] for row in connection.exec_driver_sql(f"PRAGMA table_info({table.name})")]
+        if not kept:
+            table.create(connection)
+        elif kept != [column.name for column in table.columns]:
+            _rebuild(connection, table, kept)
+    connection.exec_driver_sql(
+        "UPDATE runs SET spec = json_object('main', json(spec)) WHERE json_type(spec, '$.prompt') "
+        "IS NOT NULL"
+    )
+    connection.exec_driver_sql(
+        "UPDATE meta SET value = json_set(value, '$.before', json_object('main', "
+        "json_extract(value, '$.before'))) WHERE key = 'scan' "
+        "AND json_type(value, '$.before') = 'object'"
+    )
 
 
-STEPS: Steps = MappingProxyType({1: _to_2})  # from a version to the next; there is none before 1
+def _rebuild(connection: Connection, table: Table, kept: list[str]) -> None:
+    names = ", ".join(f'"{c.name}"' for c in table.columns if c.name in kept)
+    created = str(CreateTable(table).compile(connection))
+    connection.exec_driver_sql(created.replace(table.name, f"new_{table.name}", 1))
+    connection.exec_driver_sql(
+        f"INSERT INTO new_{table.name} ({names}) SELECT {names} FROM {table.name}"  # noqa: S608
+    )
+    connection.exec_driver_sql(f"DROP TABLE {table.name}")
+    connection.exec_driver_sql(f"ALTER TABLE new_{table.name} RENAME TO {table.name}")
+    for index in table.indexes:
+        index.create(connection)
+
+
+STEPS: Steps = MappingProxyType({1: _give_parts})  # from a version to the next; none before 1
 
 
 def ensure_current(engine: Engine, path: Path, *, steps: Steps = STEPS) -> None:

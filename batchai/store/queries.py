@@ -2,11 +2,13 @@
 
 import threading
 from array import array
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
+from itertools import groupby
+from operator import itemgetter
 from pathlib import Path
 from typing import Any
 
@@ -14,13 +16,21 @@ from sqlalchemy import Row, bindparam, func, select, text
 from sqlalchemy.engine import Connection
 from sqlalchemy.exc import DatabaseError
 
-from batchai.domain import Estimate, Lineage, Outcome, ResultRow, State
+from batchai.domain import (
+    MAIN_STEP,
+    NO_COST,
+    Estimate,
+    Lineage,
+    Outcome,
+    ResultRow,
+    State,
+)
 from batchai.errors import StoreError
 from batchai.pricing import from_pico
 from batchai.store import tables
 from batchai.store.dialect import reader_engine, unusable
 from batchai.store.migrations import refuse_foreign
-from batchai.store.values import estimate_from_json, from_json, from_ms
+from batchai.store.values import EPOCH, estimate_from_json, from_json, from_ms
 
 Values = dict[str, Any]
 DatabaseRow = Row[*tuple[Any, ...]]
@@ -28,19 +38,25 @@ DatabaseRow = Row[*tuple[Any, ...]]
 _STATES = {state.value: state for state in State}  # State(name) takes ten times as long
 _PAGE_CHARS = 8_000_000  # a page of pending items ends early here, so that memory stays bounded
 
-_PENDING = text(
-    "SELECT s.item_id, i.key, i.position, i.row, s.attempts, s.tried FROM item_steps AS s "
-    "JOIN items AS i ON i.id = s.item_id WHERE s.state = 'pending' AND s.item_id > :after "
-    "AND s.step = :step AND i.selected = 1 ORDER BY s.item_id"
+_PENDING = (  # of one step; an item is pending in one at a time
+    "SELECT * FROM (SELECT s.item_id FROM item_steps AS s JOIN items AS i ON i.id = s.item_id "
+    "WHERE s.state = 'pending' AND s.step = :step{0} AND s.part = 0 AND s.item_id > :after "
+    "AND i.selected > 0 ORDER BY s.item_id LIMIT :limit)"
 )
+_STEPS_OF = text(
+    "SELECT i.id, i.key, i.position, i.row, s.step, s.part, s.state, s.fingerprint, s.outcome, "
+    "s.error, s.result, s.model, s.attempts, s.tried FROM items AS i "
+    "JOIN item_steps AS s ON s.item_id = i.id WHERE i.id IN :ids ORDER BY i.id, s.step, s.part"
+).bindparams(bindparam("ids", expanding=True))
 _UNSELECTED = text(  # CROSS JOIN: begin with the few of the partial index
     "SELECT s.state, count(*) FROM items AS i CROSS JOIN item_steps AS s "
-    "WHERE i.selected = 0 AND s.item_id = i.id AND s.step = :step GROUP BY s.state"
+    "WHERE i.selected = 0 AND s.item_id = i.id AND s.step = :step AND s.part = 0 GROUP BY s.state"
 )
 _STORED = text(
-    "SELECT i.key, i.id, i.position, i.selected, s.state, s.fingerprint, i.row FROM items AS i "
-    "JOIN item_steps AS s ON s.item_id = i.id AND s.step = :step WHERE i.key IN :keys"
-).bindparams(bindparam("keys", expanding=True))
+    "SELECT i.key, i.id, i.position, i.selected, i.row, s.step, s.state, s.fingerprint, "
+    "s.result IS NOT NULL FROM items AS i JOIN item_steps AS s ON s.item_id = i.id "
+    "AND s.part = 0 AND s.step IN :steps WHERE i.key IN :keys"
+).bindparams(bindparam("keys", expanding=True), bindparam("steps", expanding=True))
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,15 +88,41 @@ class Launch:
 
 
 @dataclass(frozen=True, slots=True)
+class PartRow:
+    """Where an item is in a step, or in a part of it. result: JSON text, of this or, where it is
+    to be made anew, of an earlier time with the `fingerprint` that made it."""
+
+    state: State
+    fingerprint: bytes | None
+    outcome: str | None
+    error: str
+    result: str | None
+    model: str | None
+    attempts: int
+    tried: int
+
+
+@dataclass(frozen=True, slots=True)
 class PendingItem:
-    """An item that waits for its turn; `row` is None where the store does not keep it."""
+    """An item that waits for its turn; `row` is None where the store does not keep it.
+
+    steps: by name and part, those of all its steps.
+    """
 
     item_id: int
     key: str
     position: int
     row: dict[str, Any] | None
-    attempts: int
-    tried: int
+    steps: Mapping[tuple[str, int], PartRow]
+
+
+@dataclass(frozen=True, slots=True)
+class StoredStep:
+    """Where an item is in a step. has_result: there is one, perhaps of an earlier request."""
+
+    state: State
+    fingerprint: bytes | None
+    has_result: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,9 +132,8 @@ class StoredItem:
     item_id: int
     position: int
     selected: bool
-    state: State
-    fingerprint: bytes | None
     row: str | None  # JSON text
+    steps: dict[str, StoredStep]
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,23 +216,53 @@ class Reader:
         return [_launch(row) for row in rows]
 
     def state_counts(self, step: str) -> dict[State, int]:
-        """Selected items of a step by state."""
+        """Selected items by their state in a step."""
         steps = tables.item_steps
-        query = select(steps.c.state, func.count()).where(steps.c.step == step)
+        query = select(steps.c.state, func.count()).where(steps.c.step == step, steps.c.part == 0)
         counts = {row[0]: int(row[1]) for row in self._all(query.group_by(steps.c.state))}
         # those that left are taken away again: a join over a million selected ones is slow
         for state, number in self._all(_UNSELECTED, {"step": step}):
             counts[state] -= int(number)
         return {State(state): number for state, number in counts.items() if number}
 
-    def failure_counts(self, step: str) -> dict[str, int]:
+    def item_counts(self, *names: str) -> dict[State, int]:
+        """Selected items by state over these steps, in their order (see `overall`).
+
+        An item fails, is held or waits in one step only, so that the steps' counts add up.
+        """
+        counts = [self.state_counts(name) for name in names]
+        found = {
+            state: sum(count.get(state, 0) for count in counts)
+            for state in (State.FAILED, State.UNKNOWN)
+        }
+        done = sum(counts[-1].get(state, 0) for state in (State.SUCCEEDED, State.SKIPPED))
+        found[State.SKIPPED] = self._never_run(names) if counts[0].get(State.SKIPPED) else 0
+        found[State.PENDING] = (
+            sum(counts[0].values())
+            - done
+            - sum(found[state] for state in (State.FAILED, State.UNKNOWN))
+        )
+        found[State.SUCCEEDED] = done - found[State.SKIPPED]
+        return {state: number for state, number in found.items() if number}
+
+    def _never_run(self, names: Sequence[str]) -> int:
+        """Selected items of which every step was skipped."""
+        query = text(
+            "SELECT count(*) FROM item_steps AS s JOIN items AS i ON i.id = s.item_id "
+            "WHERE s.state = 'skipped' AND s.step = :first AND s.part = 0 AND i.selected > 0 "
+            "AND NOT EXISTS (SELECT 1 FROM item_steps AS o WHERE o.item_id = s.item_id "
+            "AND o.part = 0 AND o.step IN :names AND o.state <> 'skipped')"
+        ).bindparams(bindparam("names", expanding=True))
+        return int(self._all(query, {"first": names[0], "names": list(names)})[0][0])
+
+    def failure_counts(self, *names: str) -> dict[str, int]:
         """Selected failed items by outcome."""
         steps, items = tables.item_steps, tables.items
         query = (
             select(steps.c.outcome, func.count())
             .join(items, items.c.id == steps.c.item_id)
-            .where(steps.c.step == step, steps.c.state.in_(["failed", "unknown"]))
-            .where(items.c.selected == 1)
+            .where(steps.c.step.in_(names), steps.c.state.in_(["failed", "unknown"]))
+            .where(steps.c.part == 0, items.c.selected > 0)
             .group_by(steps.c.outcome)
             .order_by(func.count().desc(), steps.c.outcome)
         )
@@ -206,29 +277,51 @@ class Reader:
         row = self._all(query)[0]
         return int(row[0]), from_pico(int(row[1]))
 
-    def pending(self, step: str, *, after: int, limit: int) -> list[PendingItem]:
-        """The next selected pending items by id, fewer where they are large."""
-        found: list[PendingItem] = []
+    def pending(self, *names: str, after: int, limit: int) -> list[PendingItem]:
+        """The next selected items by id that are pending in one of these steps, fewer where they
+        are large."""
+        pages = " UNION ALL ".join(_PENDING.format(n) for n in range(len(names)))
+        values = {f"step{n}": name for n, name in enumerate(names)}
+        page = self._all(
+            f"{pages} ORDER BY item_id LIMIT :limit", {"after": after, "limit": limit, **values}
+        )
+        ids = [row[0] for row in page]
+        return self._items(ids, most_chars=_PAGE_CHARS) if ids else []
+
+    def whole_item(self, item_id: int) -> PendingItem:
+        """An item with all that the store knows of its steps."""
+        return self._items([item_id])[0]
+
+    def _items(self, ids: Sequence[int], *, most_chars: int = 2**62) -> list[PendingItem]:
+        items: list[PendingItem] = []
         chars = 0
         with self._lock, self._reading():
-            rows = self._connection.execute(_PENDING, {"after": after, "step": step})
-            for item_id, key, position, row, attempts, tried in rows:
+            rows = self._connection.execute(_STEPS_OF, {"ids": ids})
+            for item_id, found in groupby(rows, key=itemgetter(0)):
+                steps = {}
+                for _, key, position, row, step, part, *rest in found:  # noqa: B007 the last counts
+                    steps[step, part] = _part_row(rest)
+                    chars += len(rest[4] or "")
                 fields = None if row is None else from_json(row)
-                found.append(PendingItem(item_id, key, position, fields, attempts, tried))
+                items.append(PendingItem(item_id, key, position, fields, steps))
                 chars += len(row or "")
-                if len(found) >= limit or chars > _PAGE_CHARS:
+                if chars > most_chars:
                     break
             rows.close()
-            self._connection.rollback()
-        return found
+            if not self._holds_snapshot:
+                self._connection.rollback()
+        return items
 
-    def stored(self, step: str, keys: Sequence[str]) -> dict[str, StoredItem]:
-        """What is known of these keys (at most some thousands at a time)."""
-        rows = self._all(_STORED, {"step": step, "keys": list(keys)})
-        return {
-            key: StoredItem(item_id, position, bool(selected), _STATES[state], fingerprint, row)
-            for key, item_id, position, selected, state, fingerprint, row in rows
-        }
+    def stored(self, keys: Sequence[str], *names: str) -> dict[str, StoredItem]:
+        """What is known of these keys (at most some thousands at a time) in these steps."""
+        found: dict[str, StoredItem] = {}
+        values = {"steps": names, "keys": list(keys)}
+        for key, item_id, position, selected, row, step, *rest in self._all(_STORED, values):
+            if key not in found:
+                found[key] = StoredItem(item_id, position, bool(selected), row, {})
+            state, fingerprint, has_result = rest
+            found[key].steps[step] = StoredStep(_STATES[state], fingerprint, bool(has_result))
+        return found
 
     def has_pending_without_row(self) -> bool:
         """Whether a pending item can be sent only after a scan has brought its row again."""
@@ -249,37 +342,39 @@ class Reader:
             unseen = (i for i in ids if i >> 3 >= end or not seen[i >> 3] & (1 << (i & 7)))
             return array("q", unseen)
 
-    def item(self, key: str, step: str) -> tuple[PendingItem, ResultRow] | None:
-        """One item and what became of it."""
-        rows = self._all(_RESULTS + " WHERE i.key = :key", {"step": step, "key": key})
-        if not rows:
-            return None
-        row = rows[0]
-        fields = None if row.row is None else from_json(row.row)
-        pending = PendingItem(row.id, key, row.position, fields, row.attempts, 0)
-        return pending, _result(row)
+    def item(self, key: str, *names: str) -> ResultRow | None:
+        """What became of one item in these steps."""
+        query = text(f"{_RESULTS} WHERE i.key = :key").bindparams(
+            bindparam("steps", expanding=True)
+        )
+        rows = self._all(query, {"steps": names, "key": key})
+        return _combined(rows, names) if rows else None
 
-    def stored_rows(self, step: str, item_ids: Sequence[int]) -> dict[int, tuple[Any, Any]]:
-        """Row and result by item id, None where there is none."""
-        query = text(
-            "SELECT i.id, i.row, s.result FROM items AS i JOIN item_steps AS s ON s.item_id = i.id "
-            "AND s.step = :step WHERE i.id IN :ids"
-        ).bindparams(bindparam("ids", expanding=True))
-        rows = self._all(query, {"step": step, "ids": list(item_ids)})
-        return {row.id: (_json(row.row), _json(row.result)) for row in rows}
+    def results_of(self, item_id: int, names: Sequence[str]) -> dict[str, Any]:
+        """The item's results by step, of those that there are."""
+        steps = tables.item_steps
+        query = select(steps.c.step, steps.c.result).where(
+            steps.c.item_id == item_id,
+            steps.c.part == 0,
+            steps.c.step.in_(names),
+            steps.c.result.is_not(None),
+        )
+        return {row.step: from_json(row.result) for row in self._all(query)}
 
-    def attempts_of(self, item_id: int, step: str) -> list[AttemptRow]:
-        """The attempts of an item, oldest first."""
+    def attempts_of(self, item_id: int, step: str, part: int = 0) -> list[AttemptRow]:
+        """The attempts of an item, or of a part of its step, oldest first."""
         attempts = tables.attempts
         query = (
             select(attempts)
             .where(attempts.c.item_id == item_id, attempts.c.step == step)
+            .where(attempts.c.part == part)
             .order_by(attempts.c.number)
         )
         return [_attempt(row) for row in self._all(query)]
 
-    def recent_attempts(self, since_ms: int) -> list[RecentAttempt]:
-        """Attempts sent since then, for the gate's windows; open ones at their reservation."""
+    def recent_attempts(self, since_ms: int, models: Container[str]) -> list[RecentAttempt]:
+        """Attempts at these models since then, for a gate's windows; open ones at their
+        reservation."""
         attempts = tables.attempts
         query = (
             select(
@@ -289,17 +384,26 @@ class Reader:
                 attempts.c.max_tokens,
                 (attempts.c.uncached_input + attempts.c.cache_write_5m + attempts.c.cache_write_1h),
                 attempts.c.output,
+                attempts.c.model,
             )
             .order_by(attempts.c.id.desc())
             .execution_options(yield_per=1000)
         )
         found = []
         with self._lock, self._reading():
-            for sent, outcome, estimate, max_tokens, used, output in self._connection.execute(
-                query
-            ):
+            for (
+                sent,
+                outcome,
+                estimate,
+                max_tokens,
+                used,
+                output,
+                model,
+            ) in self._connection.execute(query):
                 if sent < since_ms:
                     break
+                if model not in models:
+                    continue
                 known = outcome not in (None, "unknown") and used + output > 0
                 tokens = (used, output) if known else (estimate, max_tokens)
                 found.append(RecentAttempt(from_ms(sent), *tokens))
@@ -310,32 +414,28 @@ class Reader:
         """Whether no item was ever taken in."""
         return self._scalar(select(tables.items.c.id).limit(1)) is None
 
-    def results(
-        self, step: str, *, where: str = "", values: Values | None = None
-    ) -> Iterator[ResultRow]:
-        """Every selected item in the input's order, with what became of it; streamed.
-
-        `where` narrows by a condition of ours over the aliases i and s.
-        """
+    def results(self, *names: str) -> Iterator[ResultRow]:
+        """Every selected item in the input's order, with what became of it in these steps;
+        streamed."""
         with self._reading(), self._engine.connect() as connection:
-            yield from _results(connection, step, where=where, values=values)
+            yield from _results(connection, names)
 
     @contextmanager
-    def view(self, step: str) -> Iterator[Callable[[], Iterator[ResultRow]]]:
+    def view(self, *names: str) -> Iterator[Callable[[], Iterator[ResultRow]]]:
         """`results`, as often as wanted, from one state of the store, whatever a run writes."""
         with self._reading(), self._engine.connect() as connection:
             connection.exec_driver_sql("BEGIN")
-            yield lambda: _results(connection, step)
+            yield lambda: _results(connection, names)
 
-    def usage_ratio(self, *, limit: int = 2000) -> tuple[int, int, int, int]:
-        """Sums over the newest billed attempts: number, estimated and actual input, output."""
+    def usage_ratio(self, step: str, *, limit: int = 2000) -> tuple[int, int, int, int]:
+        """Sums over a step's newest billed attempts: number, estimated and actual input, output."""
         query = text(
             "SELECT count(*), coalesce(sum(input_estimate), 0), coalesce(sum(uncached_input + "
             "cache_read + cache_write_5m + cache_write_1h), 0), coalesce(sum(output), 0) FROM "
             "(SELECT * FROM attempts WHERE outcome IN ('succeeded', 'invalid', 'truncated') "
-            "AND output > 0 ORDER BY id DESC LIMIT :limit)"
+            "AND output > 0 AND step = :step ORDER BY id DESC LIMIT :limit)"
         )
-        row = self._all(query, {"limit": limit})[0]
+        row = self._all(query, {"step": step, "limit": limit})[0]
         return int(row[0]), int(row[1]), int(row[2]), int(row[3])
 
     def mean_latency(self, *, limit: int = 2000) -> float | None:
@@ -352,8 +452,12 @@ class Reader:
         return [(row.place, row.problem) for row in self._all(select(tables.bad_rows))]
 
     def query(self, statement: str, values: Values | None = None) -> Sequence[DatabaseRow]:
-        """Rows of a read-only statement of the reports room."""
-        return self._all(text(statement), values)
+        """Rows of a read-only statement of the reports room; `IN :names` takes a tuple."""
+        query = text(statement)
+        for name, value in (values or {}).items():
+            if isinstance(value, tuple):
+                query = query.bindparams(bindparam(name, expanding=True))
+        return self._all(query, values)
 
     def _all(self, query: Any, values: Values | None = None) -> Sequence[DatabaseRow]:
         statement = text(query) if isinstance(query, str) else query
@@ -382,20 +486,70 @@ class Reader:
 
 _RESULTS = (
     "SELECT i.id, i.key, i.position, i.row, s.state, s.outcome, s.error, s.result, s.model, "
-    "s.attempts, "
-    "s.cost_pico, s.run_id, s.settled_at FROM items AS i JOIN item_steps AS s ON s.item_id = i.id "
-    "AND s.step = :step"
+    "s.attempts, s.cost_pico, s.run_id, s.settled_at, s.step FROM items AS i "
+    "JOIN item_steps AS s ON s.item_id = i.id AND s.part = 0 AND s.step IN :steps"
 )
+_DONE = frozenset({State.SUCCEEDED, State.SKIPPED})
 
 
-def _results(
-    connection: Connection, step: str, *, where: str = "", values: Values | None = None
-) -> Iterator[ResultRow]:
-    condition = f" AND {where}" if where else ""
-    query = f"{_RESULTS} WHERE i.selected = 1{condition} ORDER BY i.position, i.id"
-    streaming = connection.execution_options(yield_per=500)
-    for row in streaming.execute(text(query), {"step": step, **(values or {})}):
-        yield _result(row)
+def overall(states: Iterable[State]) -> State:
+    """An item's state from those in its steps, in their order: where it stands, or done.
+
+    Done is succeeded, also where a step was skipped; skipped is one of which every step was.
+    """
+    found = list(states)
+    for state in found:
+        if state not in _DONE:
+            return State.PENDING if state is State.WAITING else state
+    return State.SUCCEEDED if State.SUCCEEDED in found else State.SKIPPED
+
+
+def _results(connection: Connection, names: Sequence[str]) -> Iterator[ResultRow]:
+    query = text(f"{_RESULTS} WHERE i.selected > 0 ORDER BY i.position, i.id").bindparams(
+        bindparam("steps", expanding=True)
+    )
+    rows = connection.execution_options(yield_per=500).execute(query, {"steps": names})
+    if names == (MAIN_STEP,):
+        yield from map(_result, rows)
+    else:
+        for _, found in groupby(rows, key=itemgetter(0)):
+            yield _combined(list(found), names)
+
+
+def _combined(rows: Sequence[DatabaseRow], names: Sequence[str]) -> ResultRow:
+    """One item over its steps; its result is a map of step → result."""
+    if tuple(names) == (MAIN_STEP,):
+        return _result(rows[0])
+    steps = {row[-1]: _result(row) for row in rows}
+    parts = [steps.get(name) for name in names]
+    known = [part for part in parts if part is not None]
+    ended = [part.lineage for part in known if part.lineage.time is not None]
+    newest = max(ended, key=lambda lineage: lineage.time or EPOCH, default=known[0].lineage)
+    return ResultRow(
+        key=known[0].key,
+        fields=known[0].fields,
+        result={name: part.result for name, part in zip(names, parts, strict=True) if part},
+        state=overall(part.state if part else State.PENDING for part in parts),
+        error="; ".join(
+            f"{name}: {part.error}"
+            for name, part in zip(names, parts, strict=True)
+            if part and part.error and part.state is not State.WAITING
+        ),
+        lineage=Lineage(
+            model=newest.model,
+            cost_usd=sum((part.lineage.cost_usd for part in known), NO_COST),
+            attempts=sum(part.lineage.attempts for part in known),
+            run=max(part.lineage.run for part in known),
+            time=newest.time,
+        ),
+    )
+
+
+def _part_row(row: Sequence[Any]) -> PartRow:
+    state, fingerprint, outcome, error, result, model, attempts, tried = row
+    return PartRow(
+        _STATES[state], fingerprint, outcome, error or "", result, model, attempts, tried
+    )
 
 
 def _json(value: str | None) -> Any:
@@ -404,11 +558,11 @@ def _json(value: str | None) -> Any:
 
 def _result(row: DatabaseRow) -> ResultRow:
     # in the order of _RESULTS: names would take longer, twice for each item that is exported
-    _, key, _, fields, name, outcome, error, result, model, attempts, cost, run, settled_at = row
+    _, key, _, fields, name, outcome, error, result, model, attempts, cost, run, settled_at, _ = row
     state = _STATES[name]
     succeeded = state is State.SUCCEEDED
     problem = f"{outcome}: {error}" if error else (outcome or "")
-    if succeeded and not error:  # an error beside a success: fixed values stand in
+    if state in _DONE and not error:  # an error beside a success: fixed values stand in
         problem = ""
     return ResultRow(
         key=key,

@@ -16,11 +16,11 @@ _ITEM = (
     "s.error, s.result, s.model, s.attempts, s.cost_pico, s.settled_at, "
     "(SELECT sum(CASE WHEN a.outcome IS NULL THEN a.worst_pico ELSE a.unconfirmed_pico END) "
     "FROM attempts AS a WHERE a.item_id = i.id AND a.step = s.step) AS unconfirmed_pico "
-    "FROM items AS i JOIN item_steps AS s ON s.item_id = i.id AND s.step = :step "
+    "FROM items AS i JOIN item_steps AS s ON s.item_id = i.id AND s.step = :step AND s.part = 0 "
 )
 _FROM = (
     "FROM item_steps AS s JOIN items AS i ON i.id = s.item_id "
-    "WHERE s.step = :step AND i.selected = 1"
+    "WHERE s.step = :step AND s.part = 0 AND i.selected = 1"
 )
 _CONDITIONS = {
     "all": "",
@@ -99,7 +99,7 @@ def item_record(reader: Reader, step: str, key: str) -> ItemRecord | None:
 def attempt_records(reader: Reader, step: str, item_id: int) -> list[AttemptRecord]:
     """All attempts of an item, oldest first."""
     rows = reader.query(
-        "SELECT * FROM attempts WHERE item_id = :id AND step = :step ORDER BY number, id",
+        "SELECT * FROM attempts WHERE item_id = :id AND step = :step ORDER BY part, number, id",
         {"id": item_id, "step": step},
     )
     return [_attempt(row) for row in rows]

@@ -1,4 +1,4 @@
-"""What single items took in their last run, to learn from what was done. Read-only."""
+"""What single items took in their last run, over all steps, to learn from it. Read-only."""
 
 from collections.abc import Collection
 from dataclasses import dataclass
@@ -10,10 +10,12 @@ from batchai.store.values import from_json
 _NEWEST = 2000  # attempts
 _AT_ONCE = 500
 _TAKEN = (
-    "SELECT s.item_id, i.row, s.fingerprint, count(*), sum(a.cost_pico), sum(a.latency_ms), "
+    "SELECT s.item_id, i.row, max(CASE WHEN s.step = :first THEN s.fingerprint END), count(*), "
+    "sum(a.cost_pico), sum(a.latency_ms), "
     "sum(a.uncached_input + a.cache_read + a.cache_write_5m + a.cache_write_1h), sum(a.output) "
     "FROM item_steps AS s JOIN items AS i ON i.id = s.item_id JOIN attempts AS a "
-    "ON a.item_id = s.item_id AND a.step = s.step AND a.run_id = s.run_id WHERE s.step = :step "
+    "ON a.item_id = s.item_id AND a.step = s.step AND a.run_id = s.run_id WHERE s.part = 0 "
+    "AND s.step IN :steps "
     "AND s.state IN ('succeeded', 'failed') AND i.row IS NOT NULL AND s.item_id IN "
 )
 
@@ -32,20 +34,24 @@ class TakenItem:
     output_tokens: int
 
 
-def newest_taken(reader: Reader, step: str) -> list[TakenItem]:
+def newest_taken(reader: Reader, *steps: str) -> list[TakenItem]:
     """The items of the newest attempts, whose rows are kept."""
     newest = "(SELECT item_id FROM attempts ORDER BY id DESC LIMIT :limit)"
     statement = f"{_TAKEN}{newest} GROUP BY s.item_id"
-    return _taken(reader, statement, {"step": step, "limit": _NEWEST})
+    return _taken(reader, statement, {**_of(steps), "limit": _NEWEST})
 
 
-def taken(reader: Reader, step: str, item_ids: Collection[int]) -> list[TakenItem]:
+def taken(reader: Reader, *steps: str, item_ids: Collection[int]) -> list[TakenItem]:
     """Of these items, those that are settled and whose rows are kept."""
     ids, found = sorted(item_ids), []
     for start in range(0, len(ids), _AT_ONCE):
         listed = ", ".join(str(int(item)) for item in ids[start : start + _AT_ONCE])
-        found += _taken(reader, f"{_TAKEN}({listed}) GROUP BY s.item_id", {"step": step})
+        found += _taken(reader, f"{_TAKEN}({listed}) GROUP BY s.item_id", _of(steps))
     return found
+
+
+def _of(steps: tuple[str, ...]) -> dict[str, Any]:
+    return {"steps": steps, "first": steps[0]}
 
 
 def _taken(reader: Reader, statement: str, values: dict[str, Any]) -> list[TakenItem]:

@@ -19,8 +19,9 @@ def costliest(reader: Reader, *, limit: int) -> list[CostlyItem]:
     """The items that cost most, all of their steps and attempts together."""
     rows = reader.query(
         "SELECT i.key, c.attempts, c.cost, (SELECT state FROM item_steps WHERE item_id = i.id "
-        "ORDER BY id DESC LIMIT 1) FROM (SELECT item_id, sum(attempts) AS attempts, "
-        "sum(cost_pico) AS cost FROM item_steps GROUP BY item_id ORDER BY 3 DESC LIMIT :limit) "
+        "AND part = 0 ORDER BY id DESC LIMIT 1) FROM (SELECT item_id, sum(attempts) AS attempts, "
+        "sum(cost_pico) AS cost FROM item_steps WHERE part = 0 GROUP BY item_id "
+        "ORDER BY 3 DESC LIMIT :limit) "
         "AS c JOIN items AS i ON i.id = c.item_id WHERE c.cost > 0 ORDER BY c.cost DESC",
         {"limit": limit},
     )
@@ -42,7 +43,7 @@ def reused(reader: Reader, run_id: int) -> tuple[int, int]:
     rows = reader.query(
         "SELECT count(*), coalesce(sum(s.cost_pico), 0) FROM item_steps AS s "
         "JOIN items AS i ON i.id = s.item_id "
-        "WHERE s.state = 'succeeded' AND s.run_id < :run AND i.selected = 1",
+        "WHERE s.part = 0 AND s.state = 'succeeded' AND s.run_id < :run AND i.selected = 1",
         {"run": run_id},
     )
     return int(rows[0][0]), int(rows[0][1])

@@ -13,6 +13,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from batchai.errors import StoreError
 from batchai.store.files import sync_folder
 from batchai.store.groups import Group, Operations, execute, last_number
+from batchai.store.migrations import VERSION
 from batchai.store.values import from_json, to_json
 
 _BYTES = "hex"  # {"hex": "00ff"} stands for bytes; no other value in a row is a map
@@ -31,6 +32,7 @@ class Spool:
         operations = {k: rows for k, rows in group.operations.items() if k != "open_attempt"}
         line = {
             "store": self._store_id,
+            "shape": VERSION,
             "group": group.number,
             "operations": {
                 kind: [[_plain(value) for value in row] for row in rows]
@@ -81,6 +83,9 @@ class Spool:
             kind: [tuple(_revived(value) for value in row) for row in rows]
             for kind, rows in entry["operations"].items()
         }
+        if entry.get("shape", 1) == 1:  # written by a version that knew no parts
+            for kind in ("keep_step", "settle_step"):
+                operations[kind] = [(*row, 0) for row in operations.get(kind, ())]
         return Group(entry["group"], operations)
 
 

@@ -11,7 +11,7 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import ColumnElement, insert, select, text, update
+from sqlalchemy import ColumnElement, insert, select, text, tuple_, update
 from sqlalchemy.engine import Connection
 from sqlalchemy.exc import SQLAlchemyError
 
@@ -36,6 +36,20 @@ _KEEP_FAILED = (
 _TAKE_BACK = (
     "UPDATE item_steps SET state = failed.state, error = failed.error, tried = failed.tried "
     "FROM temp.failed AS failed WHERE item_steps.id = failed.id"
+)
+
+_MAKE_UNKNOWN = (
+    "UPDATE item_steps SET attempts = attempts + open.n, state = :state, outcome = 'unknown' "
+    "FROM ({}) AS open WHERE item_steps.item_id = open.item_id AND item_steps.step = open.step "
+    "AND item_steps.part = open.part AND item_steps.state NOT IN ('succeeded', 'skipped')"
+)
+_OPEN_PARTS = (
+    "SELECT item_id, step, part, count(*) AS n FROM attempts WHERE outcome IS NULL "
+    "GROUP BY item_id, step, part"
+)
+_OPEN_WHOLES = (  # of which a part is open
+    "SELECT item_id, step, 0 AS part, count(*) AS n FROM attempts WHERE outcome IS NULL "
+    "AND part > 0 GROUP BY item_id, step"
 )
 
 
@@ -92,16 +106,8 @@ class Store:
         """
         state = State.UNKNOWN if hold else State.PENDING
         with self._writing() as connection:
-            connection.execute(
-                text(
-                    "UPDATE item_steps SET attempts = attempts + 1, state = :state, "
-                    "outcome = 'unknown' FROM (SELECT item_id, step FROM attempts WHERE "
-                    "outcome IS NULL) AS open "
-                    "WHERE item_steps.item_id = open.item_id AND item_steps.step = open.step "
-                    "AND item_steps.state NOT IN ('succeeded', 'skipped')"
-                ),
-                {"state": state.value},
-            )
+            for which in (_OPEN_PARTS, _OPEN_WHOLES):
+                connection.execute(text(_MAKE_UNKNOWN.format(which)), {"state": state.value})
             connection.execute(
                 text(
                     "UPDATE runs SET attempts = attempts + open.n, "
@@ -190,9 +196,17 @@ class Store:
             wanted: ColumnElement[bool] = steps.c.state == "failed"
         else:
             wanted = steps.c.state.in_(["failed", "unknown"]) & steps.c.outcome.in_(outcomes)
-        change = update(steps).where(wanted).values(state="pending", tried=0, error=None)
+        change = {"state": "pending", "tried": 0, "error": None}
         with self._writing() as connection:
-            return connection.execute(change).rowcount
+            connection.execute(update(steps).where(wanted, steps.c.part > 0).values(change))
+            again = select(steps.c.item_id, steps.c.step).where(
+                steps.c.state == "pending", steps.c.part > 0
+            )
+            is_whole_of_one = tuple_(steps.c.item_id, steps.c.step).in_(again) & (
+                steps.c.state.in_(["failed", "unknown"])
+            )
+            wholes = update(steps).where(steps.c.part == 0, wanted | is_whole_of_one)
+            return connection.execute(wholes.values(change)).rowcount
 
     @contextmanager
     def retrying(self, *, outcomes: frozenset[str] | None) -> Iterator[None]:
@@ -225,7 +239,9 @@ class Store:
                     tables.item_steps.c.state == "pending"
                 )
                 connection.execute(
-                    update(tables.items).where(tables.items.c.id.in_(pending)).values(selected=0)
+                    update(tables.items)
+                    .where(tables.items.c.id.in_(pending), tables.items.c.selected == 1)
+                    .values(selected=0)
                 )
             key, value = fact
             connection.execute(tables.meta.delete().where(tables.meta.c.key == key))

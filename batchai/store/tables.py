@@ -1,7 +1,9 @@
 """The tables. Money is integer pico-dollars, times are integer milliseconds UTC, values JSON text.
 
-`item_steps` holds where an item is in a step; `attempts` is the ledger. An attempt without an
-outcome is open: it was sent, or was about to be, and its worst cost counts until it is closed.
+`item_steps` holds where an item is in a step: part 0 is the step as a whole, parts from 1 on are
+the pieces of a step that sends more than one request (`foreach`, turns, a reduction's nodes).
+`attempts` is the ledger. An attempt without an outcome is open: it was sent, or was about to be,
+and its worst cost counts until it is closed.
 """
 
 from sqlalchemy import (
@@ -62,7 +64,7 @@ items = Table(
     Column("id", Integer, primary_key=True),
     Column("key", Text, nullable=False, unique=True),
     Column("position", Integer, nullable=False, index=True),
-    Column("selected", Integer, nullable=False),  # 0: no longer in the input's selection
+    Column("selected", Integer, nullable=False),  # 0: left the input, 2: a group of a reduction
     Column("row", Text),  # null where `retain.items` is false and the item is settled
     Index("ix_items_unselected", "id", sqlite_where=text("selected = 0")),
 )
@@ -73,6 +75,7 @@ item_steps = Table(
     Column("id", Integer, primary_key=True),
     Column("item_id", Integer, ForeignKey("items.id"), nullable=False),
     Column("step", Text, nullable=False),
+    Column("part", Integer, nullable=False, server_default="0"),
     Column("state", Text, nullable=False),
     Column("fingerprint", LargeBinary),
     Column("outcome", Text),
@@ -85,8 +88,9 @@ item_steps = Table(
     Column("run_id", Integer),
     Column("settled_at", BigInteger),
     Column("copied_from", Integer),  # the item whose equal request was paid for
-    UniqueConstraint("item_id", "step"),
-    Index("ix_item_steps_state", "state", "step", "item_id"),  # counts by state read it alone
+    UniqueConstraint("item_id", "step", "part"),
+    # counts by state, and the pages of what is pending, read it alone
+    Index("ix_item_steps_state", "state", "step", "part", "item_id"),
 )
 
 attempts = Table(
@@ -95,6 +99,7 @@ attempts = Table(
     Column("id", Integer, primary_key=True),
     Column("item_id", Integer, ForeignKey("items.id"), nullable=False),
     Column("step", Text, nullable=False),
+    Column("part", Integer, nullable=False, server_default="0"),
     Column("number", Integer, nullable=False),
     Column("run_id", Integer, nullable=False),
     Column("launch_id", Integer, nullable=False),

@@ -11,7 +11,7 @@ import orjson
 
 from batchai.domain import Estimate
 
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MILLISECOND = timedelta(milliseconds=1)
 _WIDE = 2.0**63  # orjson reads integers of more than 64 bits as floats
 
@@ -53,12 +53,12 @@ def estimate_from_json(text: str) -> Estimate:
 
 def to_ms(time: datetime) -> int:
     """UTC-aware time as integer milliseconds since 1970."""
-    return (time - _EPOCH) // _MILLISECOND
+    return (time - EPOCH) // _MILLISECOND
 
 
 def from_ms(milliseconds: int) -> datetime:
     """Milliseconds since 1970 as a UTC-aware time."""
-    return _EPOCH + milliseconds * _MILLISECOND
+    return EPOCH + milliseconds * _MILLISECOND
 
 
 def _hides_integer(values: Iterable[Any]) -> bool:

@@ -4,7 +4,9 @@ from batchai.templates.compiling import (
     compile_expression,
     compile_template,
     constant_beginning,
+    is_name,
     is_used_whole,
+    nested_fields_used,
     variables_used,
 )
 from batchai.templates.sandbox import MAX_OUTPUT_CHARS
@@ -14,6 +16,8 @@ __all__ = [
     "compile_expression",
     "compile_template",
     "constant_beginning",
+    "is_name",
     "is_used_whole",
+    "nested_fields_used",
     "variables_used",
 ]

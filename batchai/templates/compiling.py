@@ -116,13 +116,38 @@ def is_used_whole(source: str, root: str) -> bool:
     return uses > sum(name == root for name, _ in _constant_fields(tree))
 
 
+def nested_fields_used(source: str, root: str) -> set[tuple[str, str]]:
+    """Pairs of constant fields that a template takes: `steps.a.b` gives ("a", "b") for `steps`."""
+    found = set()
+    for inner, field in _named(_parse(source, "the template")):
+        for outer, name in _named_of(inner):
+            if isinstance(outer, nodes.Name) and outer.name == root:
+                found.add((name, field))
+    return found
+
+
+def is_name(text: str) -> bool:
+    """Whether a template can say it without quotes: ASCII letters, digits and _."""
+    return text.isascii() and text.isidentifier() and not text.startswith("_")
+
+
+def _named(tree: nodes.Node) -> Iterator[tuple[nodes.Node, str]]:
+    for node in tree.find_all((nodes.Getattr, nodes.Getitem)):
+        yield from _named_of(node)
+
+
+def _named_of(node: nodes.Node) -> Iterator[tuple[nodes.Node, str]]:
+    """What a constant field is taken of, and the field."""
+    if isinstance(node, nodes.Getattr):
+        yield node.node, node.attr
+    elif isinstance(node, nodes.Getitem) and isinstance(node.arg, nodes.Const):
+        yield node.node, str(node.arg.value)
+
+
 def _constant_fields(tree: nodes.Template) -> Iterator[tuple[str, str]]:
-    for attribute in tree.find_all(nodes.Getattr):
-        if isinstance(attribute.node, nodes.Name):
-            yield attribute.node.name, attribute.attr
-    for item in tree.find_all(nodes.Getitem):
-        if isinstance(item.node, nodes.Name) and isinstance(item.arg, nodes.Const):
-            yield item.node.name, str(item.arg.value)
+    for node, field in _named(tree):
+        if isinstance(node, nodes.Name):
+            yield node.name, field
 
 
 def _compile(source: str, place: str) -> Template:

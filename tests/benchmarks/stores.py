@@ -11,7 +11,7 @@ from batchai.engine.progress import Progress
 from batchai.engine.scan import Scan
 from batchai.operations.changes import approach_to
 from batchai.operations.launch import begin_or_continue
-from batchai.operations.opening import open_input, prompts_of
+from batchai.operations.opening import asking_of, open_input
 from batchai.prompts import Prompts
 from batchai.spec.models import Job
 from batchai.store import Ledger, Reader, Store
@@ -49,11 +49,11 @@ async def _take_in(job: Job, store: Store) -> None:
     source = open_input(job)
     selection = approach_to(job, source, store.reader, changed=None).selection
     assert selection is not None
-    step = job.steps[0].name
+    steps = job.step_names
     reader = Reader(store.path)
     try:
-        scan = Scan(source, key_columns=job.input.key, reader=reader, step=step)
-        intake = Intake(scan, selection, store=store, step=step, progress=Progress())
+        scan = Scan(source, key_columns=job.input.key, reader=reader, steps=steps)
+        intake = Intake(scan, selection, store=store, steps=steps, progress=Progress())
         await intake.run(refresh=lambda: None, is_over=lambda: False)
     finally:
         reader.close()
@@ -64,7 +64,7 @@ class _Filler:
 
     def __init__(self, job: Job, ledger: Ledger, *, run_id: int, launch_id: int) -> None:
         self._step = job.steps[0]
-        self._prompts: Prompts = prompts_of(job, self._step)
+        self._prompts: Prompts = asking_of(job, self._step).prompts
         self._ledger = ledger
         self._run_id = run_id
         self._launch_id = launch_id

@@ -17,6 +17,7 @@ from batchai.operations.changes import approach_to, begin_scan
 from batchai.operations.console import Silence, StopButton
 from batchai.operations.launch import Launch, begin_or_continue
 from batchai.operations.opening import Opened, prepare_step
+from batchai.operations.run import holds_unknown
 from batchai.pricing import price_for
 from batchai.providers import Deadlines
 from batchai.sources import open_items
@@ -115,7 +116,7 @@ class Rig:
 
     async def work(self) -> End:
         """Scan and send until the launch ends."""
-        hold = self.opened.step.policies.on_unknown == "hold"
+        hold = holds_unknown(self.opened.job)
         self.store.recover(hold=hold, now=self.opened.clock.utcnow())
         approach = approach_to(self.opened.job, self.opened.source, self.reader, changed=None)
         begin_scan(self.store, approach)
@@ -126,7 +127,7 @@ class Rig:
 
     def rows(self) -> list[ResultRow]:
         """Every selected item."""
-        return list(self.reader.results("main"))
+        return list(self.reader.results(*self.opened.job.step_names))
 
     def outcomes(self) -> Counter[str | None]:
         """Attempts by outcome, open ones as None."""
@@ -162,10 +163,14 @@ async def rig(
     script = Script(clock) if answer is None else Script(clock, answer)
     store = Store(job.store_path, job_path=job.path)
     try:
-        step = prepare_step(job, script, price_for(job.steps[0].model), store.reader)
+        prices = [price_for(step.model) for step in job.steps]
+        steps = tuple(
+            prepare_step(job, step, script, price, store.reader)
+            for step, price in zip(job.steps, prices, strict=True)
+        )
         source = open_items(items, job.input)
         stop = StopButton()
-        yield Rig(Opened(job, store, source, step, Silence(), clock, stop), script)
+        yield Rig(Opened(job, store, source, steps, Silence(), clock, stop), script)
     finally:
         await store.close()
 

@@ -6,11 +6,11 @@ from typing import Any
 from batchai.domain import Outcome, Settlement, State, Usage
 from batchai.engine.intake import Intake, Selection
 from batchai.engine.progress import Progress
-from batchai.engine.scan import Change, Comparison
+from batchai.engine.scan import Change
 from batchai.schemas import AnswerSchema
 from batchai.store import Reader, Store
 from batchai.store.ledger import StepEnd
-from tests.engine.scanning import a_scan, changes, prompts, rows, settle, take_in
+from tests.engine.scanning import a_scan, changes, compared, prompts, rows, settle, take_in
 from tests.store.books import STEP, add_items, an_attempt
 from tests.virtual import EPOCH
 
@@ -25,7 +25,7 @@ async def test_each_item_is_compared_with_what_is_known_of_its_key(
     items = rows("a", "b", "c edited", "d edited", "e")
     items[0]["note"] = "a column that the prompt does not use"
 
-    assert await changes(reader, items, Comparison(ours)) == [
+    assert await changes(reader, items, compared(ours)) == [
         Change.SAME,
         Change.SAME,
         Change.EDITED,
@@ -49,8 +49,8 @@ async def test_a_changed_spec_reruns_or_keeps_as_the_user_says(
         await settle(store, key, prompts())
     today, items = prompts("Class: {{ item.text }}"), rows("a", "b edited", "c")
 
-    rerun = Comparison(today, spec_changed=True)
-    keep = Comparison(today, spec_changed=True, keep=True)
+    rerun = compared(today, spec_changed=True)
+    keep = compared(today, spec_changed=True, keep=True)
 
     assert await changes(reader, items, rerun) == [Change.CHANGED, Change.CHANGED, Change.NEW]
     assert await changes(reader, items, keep) == [Change.KEPT, Change.EDITED, Change.NEW]
@@ -62,7 +62,7 @@ async def test_kept_results_stay_kept_where_rows_are_not_retained(
     await take_in(store, a_scan(rows("a"), reader))
     await settle(store, "k0", prompts())
     await store.ledger.absorb([("forget_row", (1,))])
-    keep = Comparison(prompts("Class: {{ item.text }}"), spec_changed=True, keep=True)
+    keep = compared(prompts("Class: {{ item.text }}"), spec_changed=True, keep=True)
 
     assert await changes(reader, rows("a"), keep) == [Change.KEPT]
 
@@ -77,7 +77,7 @@ async def test_answers_that_fit_a_changed_schema_stay(store: Store, reader: Read
     await settle(store, "k1", before, result={"mood": "bad"})
     await settle(store, "k2", before, result={"mood": "good"})
     await settle(store, "k3", before, state=State.FAILED)
-    comparison = Comparison(
+    comparison = compared(
         today, spec_changed=True, before=before, answers=AnswerSchema(schema("good"))
     )
 
@@ -95,11 +95,11 @@ async def test_an_item_that_cannot_be_rendered_is_compared_too(
     ours = prompts("{{ 1 / (item.text | int) }}")
     await take_in(store, a_scan(rows("0", "1"), reader))
     await store.ledger.settle_unsent(
-        1, STEP, StepEnd(State.FAILED, b"unrenderable", "unrenderable"), run_id=1, at=EPOCH
+        (1, STEP, 0), StepEnd(State.FAILED, b"unrenderable", "unrenderable"), run_id=1, at=EPOCH
     )
 
-    assert await changes(reader, rows("0", "1"), Comparison(ours)) == [Change.SAME, Change.PENDING]
-    assert await changes(reader, rows("2", "1"), Comparison(ours)) == [
+    assert await changes(reader, rows("0", "1"), compared(ours)) == [Change.SAME, Change.PENDING]
+    assert await changes(reader, rows("2", "1"), compared(ours)) == [
         Change.EDITED,
         Change.PENDING,
     ]
@@ -113,8 +113,8 @@ async def test_a_held_item_waits_until_its_own_row_changes(store: Store, reader:
         await store.ledger.open_attempt(an_attempt(store, item, number=2))
     store.recover(hold=True, now=EPOCH)
 
-    assert await changes(reader, rows("a", "b"), Comparison(prompts())) == [Change.SAME] * 2
-    rerun = Comparison(prompts(), spec_changed=True)
+    assert await changes(reader, rows("a", "b"), compared(prompts())) == [Change.SAME] * 2
+    rerun = compared(prompts(), spec_changed=True)
     assert await changes(reader, rows("a", "b edited"), rerun) == [Change.SAME, Change.CHANGED]
 
 
@@ -125,14 +125,15 @@ async def test_attempts_at_another_request_count_no_more(store: Store, reader: R
         await store.ledger.open_attempt(attempt)
         failed = Settlement(attempt.id, Outcome.INVALID, closed_at=EPOCH, usage=Usage())
         await store.ledger.close_attempt(attempt, failed, counts=True, end=None)
-    scan = a_scan(rows("a", "b edited"), reader, comparison=Comparison(prompts()))
+    scan = a_scan(rows("a", "b edited"), reader, comparison=compared(prompts()))
 
     selection = Selection("stamp", is_first=False)
-    intake = Intake(scan, selection, store=store, step=STEP, progress=Progress())
+    intake = Intake(scan, selection, store=store, steps=(STEP,), progress=Progress())
     await intake.run(refresh=lambda: None, is_over=lambda: False)
 
     pending = store.reader.pending(STEP, after=0, limit=9)
-    assert [(item.attempts, item.tried) for item in pending] == [(1, 1), (1, 0)]
+    steps = [item.steps[STEP, 0] for item in pending]
+    assert [(step.attempts, step.tried) for step in steps] == [(1, 1), (1, 0)]
 
 
 async def test_only_selected_items_call_for_their_rows(store: Store, reader: Reader) -> None:
@@ -149,9 +150,11 @@ async def test_rows_that_left_the_input_leave_the_selection(store: Store, reader
     await take_in(store, a_scan(rows("a", "b", "c"), reader))
     await add_items(store, 12_000)  # more than one group of removed ones
     progress = Progress()
-    scan = a_scan(rows("a", "b"), reader, comparison=Comparison(prompts()))
+    scan = a_scan(rows("a", "b"), reader, comparison=compared(prompts()))
 
-    intake = Intake(scan, Selection("x", is_first=False), store=store, step=STEP, progress=progress)
+    intake = Intake(
+        scan, Selection("x", is_first=False), store=store, steps=(STEP,), progress=progress
+    )
     await intake.run(refresh=lambda: None, is_over=lambda: False)
 
     assert progress.changes["removed"] == 12_001

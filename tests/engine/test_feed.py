@@ -17,7 +17,7 @@ from tests.virtual import EPOCH
 
 
 def a_feed(store: Store, only: frozenset[int] | None = None) -> Feed:
-    return Feed(store.reader, step=STEP, wake=asyncio.Event(), only=only)
+    return Feed(store.reader, steps=(STEP,), wake=asyncio.Event(), only=only)
 
 
 async def take(feed: Feed) -> int | None:
@@ -31,7 +31,7 @@ async def take(feed: Feed) -> int | None:
 
 async def settle(store: Store, item_id: int) -> None:
     end = StepEnd(State.FAILED, b"", "rejected")
-    await store.ledger.settle_unsent(item_id, STEP, end, run_id=1, at=EPOCH)
+    await store.ledger.settle_unsent((item_id, STEP, 0), end, run_id=1, at=EPOCH)
 
 
 async def test_every_pending_item_is_handed_out_once(store: Store) -> None:

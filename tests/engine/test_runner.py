@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from batchai.domain import Message, Outcome, Reply, State, Usage
+from batchai.engine.flow import Flow
 from batchai.engine.outage import Outage
 from batchai.engine.runner import Reason
 from batchai.engine.worker import Origin, Work, Worker
@@ -59,7 +60,7 @@ def test_only_the_named_items_are_sent(tmp_path: Path) -> None:
     async def main() -> None:
         async with rig(tmp_path, texts(600)) as it:
             await it.work()
-            stored = it.reader.stored("main", ["k3", "k599"])
+            stored = it.reader.stored(["k3", "k599"], "main")
             await it.store.ledger.absorb(
                 [("reset_step", (item.item_id, "main")) for item in stored.values()]
             )
@@ -201,7 +202,7 @@ async def test_what_the_provider_says_about_waiting_holds_before_the_commit(
         holds: list[tuple[float, int]] = []
         clock, run = it.opened.clock, begin(it.store)
         worker = Worker(
-            it.opened.step,
+            it.opened.steps[0],
             ledger=it.store.ledger,
             clock=clock,
             outage=Outage(patience_seconds=3600, clock=clock),
@@ -209,7 +210,8 @@ async def test_what_the_provider_says_about_waiting_holds_before_the_commit(
             origin=Origin(run.id, 1),
         )
         it.script.latency_seconds = 0
-        work = Work(1, "k1", Rendered(None, (Message("user", "x"),)), b"", number=1)
+        flow = Flow(it.reader.whole_item(1))
+        work = Work(flow, 0, Rendered(None, (Message("user", "x"),)), b"", number=1)
         prepared = worker.prepare(work)
         gate = Gate(Limits(), clock=clock)
 

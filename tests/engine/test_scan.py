@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from batchai.engine.scan import Comparison, Scan
+from batchai.engine.scan import Scan
 from batchai.errors import BadRowError, StoreError
 from batchai.operations.survey import Surveyor
 from batchai.sources import open_items
@@ -19,7 +19,7 @@ from batchai.spec.models import Input
 from batchai.store import Reader, Store
 from batchai.store.seen import SeenKeys
 from tests.engine.rig import rig
-from tests.engine.scanning import a_scan, findings, prompts, rows, take_in
+from tests.engine.scanning import a_scan, compared, findings, prompts, rows, take_in
 from tests.store.books import STEP, open_store
 
 
@@ -127,13 +127,13 @@ async def test_a_survey_that_is_cancelled_while_it_reads_ends_as_cancelled(
         may_go_on.wait(30)
 
     async with rig(tmp_path, []) as it:
-        surveyor = Surveyor(it.opened.step, reader=None, clock=it.opened.clock)
+        surveyor = Surveyor(it.opened.steps, reader=None, clock=it.opened.clock)
         scan = Scan(
             open_items(slow(), Input()),
             key_columns=("id",),
             reader=None,
-            step=STEP,
-            comparison=Comparison(prompts()),
+            steps=(STEP,),
+            comparison=compared(prompts()),
         )
         counting = asyncio.create_task(surveyor.survey(scan, None))
         await asyncio.to_thread(is_reading.wait)

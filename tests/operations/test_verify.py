@@ -89,7 +89,7 @@ TAMPERED = {
         {"counters": "attempts, the ledger has"},
     ),
     "an attempt was doubled": (
-        "INSERT INTO attempts SELECT 1000, item_id, step, number, run_id, launch_id, model, "
+        "INSERT INTO attempts SELECT 1000, item_id, step, part, number, run_id, launch_id, model, "
         "max_tokens, input_estimate, worst_pico, sent_at, closed_at, outcome, cost_pico, "
         "unconfirmed_pico, uncached_input, cache_read, cache_write_5m, cache_write_1h, output, "
         "reasoning, latency_ms, resolved_model, status, request_id, detail, answer, "
@@ -216,7 +216,7 @@ def test_a_damaged_index_is_a_difference(space: Workspace) -> None:
     tamper(
         space,
         "PRAGMA writable_schema=on",
-        "UPDATE sqlite_schema SET sql = replace(sql, '(state, step, item_id)', "
+        "UPDATE sqlite_schema SET sql = replace(sql, '(state, step, part, item_id)', "
         "'(state, item_id, step)') WHERE name = 'ix_item_steps_state'",
     )
     assert "ix_item_steps_state" in differences(verify(space.job()))["database"][0]

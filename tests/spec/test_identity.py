@@ -1,19 +1,28 @@
 """What changes a spec's identity, and what does not."""
 
 import json
+from typing import Any
 
 import pytest
 
+from batchai.domain import MAIN_STEP
 from batchai.spec import Overrides, spec_identity, step_identity
+from batchai.spec.models import Job
 from tests.spec.jobs import load
 
 PARTS = ("prompt", "model", "parameters", "schema", "policies")
 
 
+def the_step(job: Job) -> dict[str, Any]:
+    """The identity of the one step of a job without `steps:`."""
+    identity: dict[str, Any] = spec_identity(job)[MAIN_STEP]
+    return identity
+
+
 def changed(*fields: str) -> set[str]:
     before, after = (
-        spec_identity(load("vars: {kind: general}")),
-        spec_identity(
+        the_step(load("vars: {kind: general}")),
+        the_step(
             load(
                 *({"vars": "vars: {kind: general}"} | {f.split(":")[0]: f for f in fields}).values()
             )
@@ -75,7 +84,7 @@ def test_a_variable_belongs_to_the_prompt_that_uses_it(prompt: str, is_part: boo
     fields = ("vars: {kind: general, other: x}", f'prompt: "{prompt}"')
     legal = Overrides(variables=("kind=legal",))
 
-    before, after = spec_identity(load(*fields)), spec_identity(load(*fields, overrides=legal))
+    before, after = the_step(load(*fields)), the_step(load(*fields, overrides=legal))
 
     assert (before["prompt"] != after["prompt"]) is is_part
 
@@ -92,7 +101,7 @@ def test_a_variable_belongs_to_the_prompt_that_uses_it(prompt: str, is_part: boo
 def test_an_address_counts_by_its_host(address: str, identity: str) -> None:
     job = load(f"model: {{name: openai/x{address}}}")
 
-    assert spec_identity(job)["model"] == {"name": "openai/x", "address": identity}
+    assert the_step(job)["model"] == {"name": "openai/x", "address": identity}
 
 
 def test_an_identity_survives_a_round_trip_through_json() -> None:
@@ -102,7 +111,7 @@ def test_an_identity_survives_a_round_trip_through_json() -> None:
         "on_invalid: {repair: 1, then: {a: x}}",
         "prompt: {user: hi, messages: [{role: assistant, content: x}]}",
     )
-    identity = spec_identity(job)
+    identity = the_step(job)
 
     assert json.loads(json.dumps(identity)) == identity
     assert step_identity(job.steps[0]) == identity

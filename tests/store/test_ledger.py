@@ -153,7 +153,7 @@ async def test_a_group_counts_once_however_often_it_is_tried(store: Store, engin
     """A commit may be durable although it failed: the error came after the write."""
     (item,) = await add_items(store, 1)
     await store.ledger.open_attempt(an_attempt(store, item))
-    group = Group(1000, {"count_run": [(1, 5, 7, 1)], "keep_step": [(1, 5, item, "main")]})
+    group = Group(1000, {"count_run": [(1, 5, 7, 1)], "keep_step": [(1, 5, item, "main", 0)]})
 
     apply(engine, group)
     apply(engine, group)

@@ -12,7 +12,13 @@ from batchai.documents import Attacher
 from batchai.domain import Attachment, Message
 from batchai.errors import SourceError, TemplateError
 from batchai.spec.models import Prompt
-from batchai.templates import compile_template, constant_beginning, variables_used
+from batchai.spec.texts import prompt_texts
+from batchai.templates import (
+    compile_expression,
+    compile_template,
+    constant_beginning,
+    variables_used,
+)
 
 FINGERPRINT_BYTES = 16
 _MARK_BYTES = 8  # after them: which prompts made it
@@ -21,6 +27,7 @@ _CONSTANTS = frozenset({"vars"})  # the same for all items
 _RENDERING = 1  # change it with the text that equal templates and items are rendered to
 
 _Render = Callable[[Mapping[str, Any]], str]
+_Script = Callable[[Mapping[str, Any]], list[str]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +61,7 @@ class Prompts:
 
     identity: whatever else makes the request what it is (model, parameters, schema); it goes into
     every fingerprint. place: of the prompt in the job file, for messages. attacher: opens what
-    it attaches.
+    it attaches. shape: whatever else decides which requests are made (`if`, `foreach`).
     """
 
     def __init__(
@@ -65,6 +72,7 @@ class Prompts:
         identity: Any,
         place: str,
         attacher: Attacher | None = None,
+        shape: Any = None,
     ) -> None:
         self._variables = dict(variables)
         self._place = place
@@ -72,6 +80,7 @@ class Prompts:
         if not prompt.attachments:  # what is attached comes before the user's text
             texts.append(prompt.user)
         self._sources = [source for source in texts if source is not None]
+        self._script = _script(prompt.turns, f"{place}.turns")
         self._system = _compile(prompt.system, f"{place}.system")
         self._turns: list[tuple[str, _Render]] = []
         for number, turn in enumerate(prompt.messages):
@@ -87,15 +96,34 @@ class Prompts:
             for number, source in enumerate(prompt.attachments)
         ]
         self._prefix = hashlib.sha256(_canonical(identity))
-        whole = repr((_RENDERING, identity, prompt, self._variables))
-        self._mark = hashlib.sha256(whole.encode("utf-8", "surrogatepass")).digest()[:_MARK_BYTES]
+        whole = repr((_RENDERING, identity, prompt, self._variables, shape))
+        self.mark = hashlib.sha256(whole.encode("utf-8", "surrogatepass")).digest()[:_MARK_BYTES]
 
     def render(self, fields: Mapping[str, Any]) -> Rendered:
         """The request's text and files for one item; raises TemplateError."""
-        variables = {"item": fields, "vars": self._variables, "steps": {}}
+        return self.fill(self.variables(fields, {}))
+
+    def variables(self, fields: Mapping[str, Any], results: Mapping[str, Any]) -> dict[str, Any]:
+        """What templates speak of: an item's fields, and the results of earlier steps."""
+        return {"item": fields, "vars": self._variables, "steps": results}
+
+    def turns(self, variables: Mapping[str, Any]) -> tuple[Rendered, ...]:
+        """A conversation's requests without what was answered; raises TemplateError.
+
+        What is attached goes with the first turn.
+        """
+        assert self._script is not None
+        start = self.fill(variables)
+        said = [Message("user", text) for text in self._script(variables)]
+        if self._attachments:
+            said[0] = self._with_files(said[0], variables)
+        return tuple(Rendered(start.system, (*start.messages, message)) for message in said)
+
+    def fill(self, variables: Mapping[str, Any]) -> Rendered:
+        """The request's text and files from variables; raises TemplateError."""
         system = None if self._system is None else self._system(variables)
         turns = tuple(Message(role, render(variables)) for role, render in self._turns)
-        if self._attachments:
+        if self._attachments and self._script is None:
             turns = (*turns[:-1], self._with_files(turns[-1], variables))
         return Rendered(system, turns)
 
@@ -127,7 +155,7 @@ class Prompts:
             pieces += [b"\0file" + file.digest for file in message.attachments]
         digest = self._prefix.copy()
         digest.update(b"".join(pieces))
-        return digest.digest()[:FINGERPRINT_BYTES] + self._mark
+        return digest.digest()[:FINGERPRINT_BYTES] + self.mark
 
     def have_made(self, fingerprint: bytes | None) -> bool:
         """Whether it is from just these prompts, so that an equal row makes an equal request.
@@ -136,7 +164,7 @@ class Prompts:
         """
         if fingerprint is None or self._attachments:
             return False
-        return fingerprint[FINGERPRINT_BYTES:] == self._mark
+        return fingerprint[FINGERPRINT_BYTES:] == self.mark
 
     def _with_files(self, turn: Message, variables: Mapping[str, Any]) -> Message:
         """The user's turn with what is attached: files beside it, documents' text before it."""
@@ -184,13 +212,33 @@ def _piece(role: str, content: str) -> bytes:
 
 def fields_used(prompt: Prompt) -> set[str]:
     """The item's fields that a prompt names, as far as its templates name them plainly."""
-    texts = [prompt.system, prompt.user, *prompt.attachments]
-    texts += [turn.content for turn in prompt.messages]
     used: set[str] = set()
-    for source in texts:
-        if source is not None:
-            used |= variables_used(source).get("item", set())
+    for source in prompt_texts(prompt):
+        used |= variables_used(source).get("item", set())
     return used
+
+
+def _script(turns: tuple[str, ...] | str | None, place: str) -> _Script | None:
+    """What gives a conversation's turns: templates, or an expression over item and results."""
+    if turns is None:
+        return None
+    if isinstance(turns, str):
+        evaluate = compile_expression(turns, place=place)
+        return lambda variables: _texts(evaluate(variables), place)
+    renders = [_compile(turn, f"{place}[{number}]") for number, turn in enumerate(turns)]
+    return lambda variables: [render(variables) for render in renders if render is not None]
+
+
+def _texts(value: Any, place: str) -> list[str]:
+    """The turns that an expression gave: a list, also as JSON text in a column of a CSV file."""
+    if isinstance(value, str):
+        try:
+            value = orjson.loads(value)
+        except orjson.JSONDecodeError:
+            value = None
+    if not isinstance(value, list) or not value or not all(isinstance(t, str) for t in value):
+        raise TemplateError(f"{place}: must give a list of texts, or one as JSON text")
+    return value
 
 
 def _compile(source: str | None, place: str) -> _Render | None:
