@@ -133,6 +133,10 @@ def check(options: argparse.Namespace) -> int:
         mistakes = find(job, every_item=options.all)
         found = list(mistakes if options.all else islice(mistakes, 1))
     if not found:
+        from batchai.operations.remarks import warnings
+
+        for line in warnings(job):
+            print(f"warning: {line}", file=sys.stderr)
         print(f"{path.name}: no mistakes found · next: batchai try {options.job}")
         return 0
     for line in found if options.all else found[:1]:
