@@ -177,8 +177,20 @@ def report(options: argparse.Namespace) -> int:
         return 0
     if options.verify:
         return _verify(options)
+    if options.reprice is not None:
+        return _reprice(options)
     made = make_report(_job(options))
     print(json_text(made) if options.json else report_text(made, options.job))
+    return 0
+
+
+def _reprice(options: argparse.Namespace) -> int:
+    """`batchai report --reprice`."""
+    from batchai.operations.reprice import reprice, repricing_text
+    from batchai.reports.json_text import json_text
+
+    made = reprice(_job(options), options.reprice or None)
+    print(json_text(made) if options.json else repricing_text(made))
     return 0
 
 

@@ -115,6 +115,7 @@ def _add_daily(commands: _Commands) -> None:
         "batchai report feedback",
         "batchai report feedback --json",
         "batchai report feedback --verify",
+        "batchai report feedback --reprice prices.yaml",
         "batchai report feedback --html report.html",
         is_optional=True,
     )
@@ -122,6 +123,15 @@ def _add_daily(commands: _Commands) -> None:
         "--verify",
         action="store_true",
         help="prove that store, ledger, counters, report and result file agree; exit 1 if not",
+    )
+    report.add_argument(
+        "--reprice",
+        nargs="?",
+        type=Path,
+        const="",
+        metavar="FILE",
+        help="what the same requests cost at the prices of a file (openai/m: {input_mtok: 1, "
+        "output_mtok: 2}), else at those of now; the ledger stays as it is",
     )
     _json(report)
     report.add_argument(

@@ -51,7 +51,7 @@ def assemble(draft: Draft, project: Project, roots: tuple[Path, ...]) -> models.
     name = values.get("name", draft.path.stem)
     source = models.Input(**{**values["input"], "sql": _sql(values["input"])}, roots=roots)
     blocks = values.get("steps") or {MAIN_STEP: values}
-    steps = tuple(_step(step, block) for step, block in blocks.items())
+    steps = tuple(_step(step, block, project) for step, block in blocks.items())
     return models.Job(
         name=name,
         path=draft.path,
@@ -65,11 +65,11 @@ def assemble(draft: Draft, project: Project, roots: tuple[Path, ...]) -> models.
     )
 
 
-def _step(name: str, block: Mapping[str, Any]) -> models.Step:
+def _step(name: str, block: Mapping[str, Any], project: Project) -> models.Step:
     history, reduction = block.get("history"), block.get("reduce")
     return models.Step(
         name=name,
-        model=_model(block["model"]),
+        model=_model(block["model"], project),
         prompt=_prompt(block["prompt"]),
         json_schema=block.get("schema"),
         policies=models.Policies(**_given(block, *_POLICIES)),
@@ -77,7 +77,7 @@ def _step(name: str, block: Mapping[str, Any]) -> models.Step:
         foreach=block.get("foreach"),
         **_given(block, "cache"),
         reduction=models.Reduction(**reduction) if reduction else None,
-        history=models.History(**{**history, "model": _model(history["model"])})
+        history=models.History(**{**history, "model": _model(history["model"], project)})
         if history
         else None,
     )
@@ -91,8 +91,8 @@ def _sql(values: Mapping[str, Any]) -> models.SqlInput | None:
     return models.SqlInput(**values["sql"]) if "sql" in values else None
 
 
-def _model(values: Mapping[str, Any]) -> models.Model:
-    price = values.get("price")
+def _model(values: Mapping[str, Any], project: Project) -> models.Model:
+    price = values.get("price") or project.prices.get(values["name"])
     return models.Model(
         **{**values, "price": models.Price(**price) if isinstance(price, dict) else price}
     )

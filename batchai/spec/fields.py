@@ -109,6 +109,8 @@ PRICE = Section(
     }
 )
 
+PRICES = MapOf(PRICE)
+
 PROVIDERS = ("anthropic", "openai", "local")  # any compatible server is openai with a base_url
 MODEL_NAME = Text(
     "provider/name, such as anthropic/claude-haiku-4-5 or openai/gpt-5.4-mini",
@@ -308,6 +310,7 @@ ACCOUNTS = Section({name: Field(ACCOUNT, f"Your account at {name}.") for name in
 PROJECT = Section(
     {
         "defaults": Field(DEFAULTS, "Fields of every job here that does not say otherwise."),
+        "prices": Field(PRICES, "Prices by provider/name, where a job says none itself."),
         "accounts": Field(ACCOUNTS, "Limits for each provider's account: anthropic, openai …"),
     }
 )

@@ -23,6 +23,7 @@ class Project:
 
     defaults: Table | None = None
     accounts: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    prices: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
 
 
 def find_project(folder: Path) -> Path | None:
@@ -45,12 +46,12 @@ def read_project(path: Path, *, origin: str, reader: Reader) -> Project:
     values = PROJECT.read(Table(table.place, own), reader)
     defaults = table.entries.get("defaults")
     if defaults is None:
-        return Project(None, values.get("accounts", {}))
+        return Project(None, values.get("accounts", {}), values.get("prices", {}))
     defaults = DEFAULTS.table(defaults)
     for name, entry in defaults.entries.items():
         with reader.noting():
             DEFAULTS.known(name, entry)
-    return Project(defaults, values.get("accounts", {}))
+    return Project(defaults, values.get("accounts", {}), values.get("prices", {}))
 
 
 def merged(job: Table, defaults: Table, kind: Kind) -> Table:

@@ -1,8 +1,14 @@
 """Which items took the money, and which took none again. Read-only."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
+from datetime import datetime
 
+from batchai.domain import Usage
 from batchai.store.queries import Reader
+from batchai.store.values import from_ms
+
+_AT_ONCE = 5_000  # ids
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,3 +63,18 @@ def copied(reader: Reader) -> tuple[int, int]:
         "WHERE s.copied_from IS NOT NULL AND i.selected = 1"
     )
     return int(rows[0][0]), int(rows[0][1])
+
+
+def billed(reader: Reader) -> Iterator[tuple[str, datetime, Usage, int]]:
+    """Every attempt with tokens: model as asked for, when it was sent, usage, cost; streamed."""
+    last = reader.query("SELECT coalesce(max(id), 0) FROM attempts")[0][0]
+    for after in range(0, last, _AT_ONCE):
+        rows = reader.query(
+            "SELECT model, sent_at, cost_pico, uncached_input, cache_read, cache_write_5m, "
+            "cache_write_1h, output, reasoning FROM attempts WHERE id > :after AND id <= :upto "
+            "AND outcome IS NOT NULL AND uncached_input + cache_read + cache_write_5m + "
+            "cache_write_1h + output > 0",
+            {"after": after, "upto": after + _AT_ONCE},
+        )
+        for model, sent, cost, *tokens in rows:
+            yield model, from_ms(sent), Usage(*tokens), cost
