@@ -189,7 +189,7 @@ def _reprice(options: argparse.Namespace) -> int:
     from batchai.operations.reprice import reprice, repricing_text
     from batchai.reports.json_text import json_text
 
-    made = reprice(_job(options), options.reprice or None)
+    made = reprice(_job(options), Path(options.reprice) if options.reprice else None)
     print(json_text(made) if options.json else repricing_text(made))
     return 0
 

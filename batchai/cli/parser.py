@@ -127,7 +127,6 @@ def _add_daily(commands: _Commands) -> None:
     report.add_argument(
         "--reprice",
         nargs="?",
-        type=Path,
         const="",
         metavar="FILE",
         help="what the same requests cost at the prices of a file (openai/m: {input_mtok: 1, "

@@ -31,8 +31,7 @@ class Survey:
     requests: by step; those of later steps are one an item, since only its results can tell.
     at_stake: results that there are, and that were made under another spec than today's. size: of
     the requests, as `Surveyor.size` measures one. shared_tokens: of the input, what every request
-    begins with. saved: by the provider's cache, USD, which `cost` is without. copies: items
-    that take the result of an equal request.
+    begins with. saved: by the provider's cache, USD, which `cost` is without.
     """
 
     changes: Counter[str] = field(default_factory=Counter)
@@ -48,7 +47,6 @@ class Survey:
     size: float = 0.0
     shared_tokens: int = 0
     saved: Decimal = NO_COST
-    copies: int = 0
     requests: Counter[str] = field(default_factory=Counter)
     cost_by_step: dict[str, Decimal] = field(default_factory=dict)
 
