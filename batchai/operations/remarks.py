@@ -6,7 +6,7 @@ from datetime import date
 from batchai.clock import Clock
 from batchai.engine.caching import prefix_tokens
 from batchai.limits import Calibration
-from batchai.operations.opening import prompts_of
+from batchai.operations.opening import asking_of
 from batchai.pricing import end_of_life
 from batchai.providers import least_cached_tokens
 from batchai.spec.models import Job, Step
@@ -38,7 +38,7 @@ def _vain_cache(job: Job, step: Step) -> Iterator[str]:
     if step.cache not in ("5m", "1h"):
         return
     least = least_cached_tokens(step.model, is_asked_for=True)
-    tokens = prefix_tokens(prompts_of(job, step).shared_prefix(), Calibration())
+    tokens = prefix_tokens(asking_of(job, step).prompts.shared_prefix(), Calibration())
     if least is None:
         yield f"{job.path.name}: cache: {step.model.name} has no prompt cache to ask for; remove it"
     elif tokens < least:
