@@ -65,7 +65,7 @@ def test_a_job_killed_anywhere_and_resumed_equals_one_that_was_not(
     tmp_path: Path, reference: Path, scale: Scale, figures: Figures
 ) -> None:
     chance = random.Random(20261122)
-    wanted = scale(7, 160)
+    wanted = scale(6, 160)
     jobs = kills = repeated = 0
     while kills < wanted:
         jobs += 1
@@ -93,7 +93,7 @@ def test_kills_during_recovery_cost_nothing_more(
             space = workspace(tmp_path / f"job{job}", sim, ITEMS)
             assert _strike(space, sim, Arrivals(20 + job)).was_killed
             sent = len(sim.received)
-            for blow in IN_RECOVERY[:: scale(3, 1)]:
+            for blow in IN_RECOVERY[:: scale(4, 1)]:
                 assert _strike(space, sim, blow).was_killed
                 kills += 1
             assert len(sim.received) == sent

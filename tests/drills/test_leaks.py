@@ -125,9 +125,9 @@ def test_no_server_that_echoes_the_key_gets_it_written_down(
     "fault",
     [
         "pwrite64:error=ENOSPC:when=60+",
-        "fdatasync:error=EIO:when=3+",
+        pytest.param("fdatasync:error=EIO:when=3+", marks=pytest.mark.full),
         "fdatasync:signal=KILL:when=14",
-        "openat:error=EMFILE:when=900+",
+        pytest.param("openat:error=EMFILE:when=900+", marks=pytest.mark.full),
     ],
 )
 def test_no_process_that_breaks_writes_the_key(

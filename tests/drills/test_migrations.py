@@ -51,7 +51,7 @@ def test_kills_while_a_store_is_brought_up_to_date_leave_the_old_or_the_new(
     kills = 0
     versions = {_version_of(fixture), VERSION}
     with Simulator() as sim:
-        for call, number in POINTS[:: scale(18, 1)]:
+        for call, number in POINTS[:: scale(24, 1)]:
             space = _left_by(fixture, tmp_path / f"{call}{number}", sim)
             before = len(sim.received)
             fault = f"{call}:signal=KILL:when={number}"

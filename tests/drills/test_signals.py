@@ -86,7 +86,7 @@ def test_a_signal_at_any_write_or_sync_ends_the_launch_in_good_order(
 ) -> None:
     struck, codes = 0, Counter[int]()
     for call in CALLS:
-        for point in POINTS[call][:: scale(2, 1)]:
+        for point in POINTS[call][:: scale(4, 1)]:
             for number in SIGNALS[struck % 2 : struck % 2 + 1] if scale(0, 1) == 0 else SIGNALS:
                 with Simulator(Settings(latency=Latency(0.01))) as sim:
                     space = workspace(tmp_path / f"{call}{point}{number}", sim, ITEMS)
