@@ -130,9 +130,9 @@ def test_leaving_at_any_moment_leaves_attempts_open_or_closed(tmp_path: Path, tu
             it.stop.press()  # where the launch had not begun to listen
             it.stop.press()
             await working
-            left = it.outcomes()
-            assert left.keys() <= {"succeeded", None}
         async with rig(tmp_path, texts(6), top=CAREFUL) as again:
+            left = again.outcomes()  # only now is the last commit surely over
+            assert left.keys() <= {"succeeded", None}
             assert (await again.work()).reason is Reason.FINISHED
             found, run = again.outcomes(), again.reader.last_run()
             assert found == {"succeeded": 6, **({"unknown": left[None]} if left[None] else {})}
