@@ -8,7 +8,7 @@ from typing import Any
 
 from batchai.domain import State
 from batchai.engine.progress import Progress
-from batchai.engine.scan import SENT, Change, Finding, Scan, ScanChunk, SeenItems, close_scan
+from batchai.engine.scan import SENT, Change, Finding, Reading, Scan, ScanChunk, SeenItems
 from batchai.store import Store
 from batchai.store.queries import StoredItem
 from batchai.store.values import to_json
@@ -71,17 +71,17 @@ class Intake:
 
     async def run(self, *, refresh: Callable[[], None], is_over: Callable[[], bool]) -> None:
         """Take in the whole selection, or as much as there is before `is_over`."""
-        chunks = self._scan.chunks()
+        reading = Reading(self._scan)
         try:
             while not is_over():
-                chunk = await asyncio.to_thread(next, chunks, None)
+                chunk = await asyncio.to_thread(reading.next)
                 if chunk is None:
                     await self._finish()
                     return
                 if await self._take(chunk):  # else the feed would look in vain, at some cost
                     refresh()
         finally:
-            await asyncio.to_thread(close_scan, chunks)
+            await asyncio.to_thread(reading.close)
 
     async def pick(self, findings: list[Finding]) -> None:
         """Write just these, and leave no mark: the next scan sees them as known."""

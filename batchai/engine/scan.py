@@ -4,9 +4,9 @@ It runs ahead of the pool in a thread of its own. The same decisions serve `plan
 them up, and `run`, which writes them to the store; from there the pool takes its work.
 """
 
+import threading
 from collections import Counter
 from collections.abc import Generator, Iterator, Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
@@ -324,10 +324,28 @@ class Scan:
         return self._reader.results_of(stored.item_id, self._steps)
 
 
-def close_scan(chunks: Generator[ScanChunk]) -> None:
-    """End a scan; one that the thread of a cancelled reader still is at ends by itself."""
-    with suppress(ValueError):
-        chunks.close()
+class Reading:
+    """A scan that is read by one thread after another, and can be left while one is at it.
+
+    Never is a generator closed that runs in another thread: that takes Python 3.11 down.
+    """
+
+    def __init__(self, scan: Scan) -> None:
+        self._chunks = scan.chunks()
+        self._is_free = threading.Lock()
+
+    def next(self) -> ScanChunk | None:
+        """The next chunk; None at the end, and after `close`."""
+        with self._is_free:
+            return next(self._chunks, None)
+
+    def close(self) -> None:
+        """End the scan; one that the thread of a cancelled reader still is at ends by itself."""
+        if self._is_free.acquire(blocking=False):
+            try:
+                self._chunks.close()
+            finally:
+                self._is_free.release()
 
 
 def _is_same(

@@ -11,7 +11,7 @@ from batchai.clock import Clock
 from batchai.domain import NO_COST, Attachment, Message, State, Usage
 from batchai.engine.caching import cached_usage, prefix_tokens
 from batchai.engine.policy import Shape
-from batchai.engine.scan import SENT, Change, Finding, Scan, ScanChunk, SeenItems, close_scan
+from batchai.engine.scan import SENT, Change, Finding, Reading, Scan, ScanChunk, SeenItems
 from batchai.engine.step import PreparedStep
 from batchai.limits.estimate import BYTES_PER_TOKEN
 from batchai.prompts import Asked, Kind, Rendered
@@ -81,15 +81,15 @@ class Surveyor:
         each: is told of every item that would be sent.
         """
         survey, seen = Survey(), SeenItems()
-        chunks = scan.chunks()
+        reading = Reading(scan)
         try:
-            while (chunk := await asyncio.to_thread(next, chunks, None)) is not None:
+            while (chunk := await asyncio.to_thread(reading.next)) is not None:
                 self._add(survey, chunk, seen)
                 for finding in chunk.findings:
                     if finding.change in SENT and finding.asked is not None:
                         each(finding)
         finally:
-            await asyncio.to_thread(close_scan, chunks)
+            await asyncio.to_thread(reading.close)
         if reader is not None:
             survey.removed = len(await asyncio.to_thread(reader.selected_but, seen.bits))
         return survey

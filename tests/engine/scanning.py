@@ -1,6 +1,7 @@
 """Scans over rows of the test's own, and what becomes of their items in a store."""
 
 import itertools
+from collections.abc import Iterator
 from typing import Any
 
 from batchai.domain import NO_COST, Outcome, Settlement, State, Usage
@@ -38,7 +39,9 @@ def rows(*texts: str) -> Rows:
     return [{"id": f"k{n}", "text": text} for n, text in enumerate(texts)]
 
 
-def a_scan(items: Rows, reader: Reader | None = None, **options: Any) -> Scan:
+def a_scan(
+    items: Rows | Iterator[dict[str, Any]], reader: Reader | None = None, **options: Any
+) -> Scan:
     return Scan(
         open_items(items, Input()),
         reader=reader,

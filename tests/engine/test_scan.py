@@ -4,6 +4,7 @@ import asyncio
 import threading
 from collections import Counter
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from batchai.engine.scan import Scan
+from batchai.engine.scan import Reading, Scan
 from batchai.errors import BadRowError, StoreError
 from batchai.operations.survey import Surveyor
 from batchai.sources import open_items
@@ -150,3 +151,23 @@ def test_a_full_folder_for_temporary_files_is_told() -> None:
 
     with pytest.raises(StoreError, match=r"temporary file cannot be written .*TMPDIR"):
         seen.counts(["a"])
+
+
+def test_a_scan_that_a_thread_is_at_can_be_left() -> None:
+    """Closing the generator then takes Python 3.11 down."""
+    is_reading, may_go_on = threading.Event(), threading.Event()
+
+    def slow() -> Iterator[dict[str, Any]]:
+        yield from ({"id": str(n)} for n in range(60))
+        is_reading.set()
+        may_go_on.wait(30)
+
+    reading = Reading(a_scan(slow()))
+    with ThreadPoolExecutor(max_workers=1) as pool:
+        last = pool.submit(lambda: [reading.next() for _ in range(3)])
+        assert is_reading.wait(30)
+        reading.close()
+        may_go_on.set()
+        assert last.result(30)[0] is not None
+    reading.close()
+    assert reading.next() is None
