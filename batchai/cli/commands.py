@@ -26,6 +26,8 @@ def run(options: argparse.Namespace) -> int:
     if options.rehearse is not None:
         return _rehearse(options)
     job = _job(options)
+    if options.command == "resume" and _lift_pause(job, options):
+        return 0
     chosen = RunOptions(
         retry=_outcomes(options.retry),
         changed=options.changed,
@@ -33,6 +35,7 @@ def run(options: argparse.Namespace) -> int:
         yes=options.yes,
         overwrite=options.overwrite,
         drain_seconds=options.drain,
+        resume=options.command == "resume",
     )
     terminal = Terminal()
     try:
@@ -41,6 +44,54 @@ def run(options: argparse.Namespace) -> int:
         terminal.close()
     print(run_text(summary, options.job))
     return summary.exit_code
+
+
+def _lift_pause(job: Job, options: argparse.Namespace) -> bool:
+    """Whether a launch at work was told; not where flags ask for more than to lift a pause."""
+    from batchai.operations.steer import resume
+
+    if job.overridden or options.retry or options.changed or options.fresh:
+        return False
+    told = resume(job)
+    if told is not None:
+        print(told.text)
+    return told is not None
+
+
+def pause(options: argparse.Namespace) -> int:
+    """`batchai pause`."""
+    from batchai.operations.steer import pause as tell
+
+    print(tell(_job(options), options.job).text)
+    return 0
+
+
+def tune(options: argparse.Namespace) -> int:
+    """`batchai tune`."""
+    from batchai.operations.steer import tune as tell
+    from batchai.spec.tuning import LIMITS
+
+    given = {name: getattr(options, name) for name in LIMITS}
+    options.set += [f"limits.{name}={value}" for name, value in given.items() if value is not None]
+    print(tell(_job(options), options.job, reset=options.reset).text)
+    return 0
+
+
+def stop(options: argparse.Namespace) -> int:
+    """`batchai stop`."""
+    from batchai.operations.steer import stop as tell
+
+    print(tell(_job(options), options.job, now=options.now).text)
+    return 0
+
+
+def notify(options: argparse.Namespace) -> int:
+    """`batchai notify`."""
+    from batchai.operations.notify import notify_here
+
+    shown = notify_here(Path.cwd(), trusts=options.trust, tests=options.test)
+    print(shown.text)
+    return 1 if shown.problems else 0
 
 
 def _rehearse(options: argparse.Namespace) -> int:
@@ -229,10 +280,21 @@ def status(options: argparse.Namespace) -> int:
     from batchai.reports.json_text import json_text
 
     if options.job is None:
+        if options.watch:
+            from batchai.cli.watching import watch_all
+
+            asyncio.run(watch_all(as_json=options.json))
+            return 0
         lines = status_all()
         print(all_to_json(lines) if options.json else progress_text(lines))
         return 0
-    made = make_status(_job(options))
+    job = _job(options)
+    if options.watch:
+        from batchai.cli.watching import watch_job
+
+        asyncio.run(watch_job(job, options.job, as_json=options.json))
+        return 0
+    made = make_status(job)
     print(json_text(made) if options.json else status_text(made, options.job))
     return 0
 
@@ -342,6 +404,10 @@ COMMANDS: dict[str, Command] = {
     "run": run,
     "resume": run,
     "try": try_,
+    "pause": pause,
+    "tune": tune,
+    "stop": stop,
+    "notify": notify,
     "plan": plan,
     "check": check,
     "export": export,

@@ -89,8 +89,11 @@ def _add_daily(commands: _Commands) -> None:
         commands,
         "status",
         "progress, rate, spent, time to go, last failures; without JOB a line a job",
-        "batchai status feedback",
+        "batchai status feedback --watch",
         is_optional=True,
+    )
+    status.add_argument(
+        "--watch", action="store_true", help="again every second until nothing is at work"
     )
     _json(status)
     show = _job_command(
@@ -154,7 +157,7 @@ def _add_daily(commands: _Commands) -> None:
 def _add_run(commands: _Commands) -> None:
     for name, words in (
         ("run", "run the job; goes on with what is unfinished"),
-        ("resume", "the same as run, for a run that was interrupted"),
+        ("resume", "go on with a run: lift a pause, or run again what was interrupted"),
     ):
         run = _job_command(
             commands,
@@ -219,6 +222,39 @@ def _add_weekly(commands: _Commands) -> None:
     plan.add_argument("--models", metavar="A,B", help="the same with each of these, side by side")
     _json(plan)
 
+    _job_command(
+        commands,
+        "pause",
+        "send nothing more until `batchai resume`; what is in flight is finished and recorded",
+        "batchai pause feedback",
+    )
+    tune = _job_command(
+        commands,
+        "tune",
+        "change limits and budget of a run, at once and until it is over; flags of a later "
+        "`batchai run` win over it",
+        "batchai tune feedback --concurrency 64 --requests-per-minute 500 --budget 20",
+        "batchai tune feedback --reset",
+    )
+    tune.late = _add_tunable
+    stop = _job_command(
+        commands,
+        "stop",
+        "end a running job: it finishes what is in flight, exits with 3 and can be resumed",
+        "batchai stop feedback",
+    )
+    stop.add_argument(
+        "--now", action="store_true", help="leave at once: what is in flight counts as unknown"
+    )
+
+
+def _add_tunable(parser: argparse.ArgumentParser) -> None:
+    from batchai.spec.tuning import LIMITS
+
+    parser.add_argument("--reset", action="store_true", help="what the job itself says holds again")
+    for name, about in LIMITS.items():
+        parser.add_argument(f"--{name.replace('_', '-')}", metavar="N", help=about)
+
 
 def _add_rare(commands: _Commands) -> None:
     check = _job_command(
@@ -237,6 +273,17 @@ def _add_rare(commands: _Commands) -> None:
         "batchai doctor",
     )
     _json(doctor)
+    notify = _command(
+        commands,
+        "notify",
+        "who is told when a run ends, stops, stalls or nears its budget (batchai.yaml, notify:)",
+        "batchai notify --trust",
+        "batchai notify --test",
+    )
+    notify.add_argument(
+        "--trust", action="store_true", help="tell them from now on, as it stands there today"
+    )
+    notify.add_argument("--test", action="store_true", help="tell them once, to see that it works")
     models = _command(
         commands, "models", "models with prices and end dates", "batchai models haiku"
     )
@@ -316,7 +363,7 @@ def _command(commands: _Commands, name: str, words: str, *examples: str) -> _Par
 
 def _job_command(
     commands: _Commands, name: str, words: str, *examples: str, is_optional: bool = False
-) -> argparse.ArgumentParser:
+) -> _Parser:
     command = _command(commands, name, words, *examples)
     command.add_argument(
         "job",

@@ -92,10 +92,11 @@ def _effort(summary: RunSummary) -> str:
     if not progress.attempts:
         return "Nothing was left to send."
     cost = "no cost"
-    if summary.run.cost or summary.run.unconfirmed or summary.job.budget_usd is not None:
+    budget = summary.run.budget  # as it was tuned last
+    if summary.run.cost or summary.run.unconfirmed or budget is not None:
         cost = f"{usd(summary.run.cost)} in this run"
-        if summary.job.budget_usd is not None:
-            cost = f"{usd(summary.run.cost)} of {usd(summary.job.budget_usd)}"
+        if budget is not None:
+            cost = f"{usd(summary.run.cost)} of {usd(budget)}"
         if summary.run.unconfirmed:
             cost += f", {usd(summary.run.unconfirmed)} unconfirmed"
     rate = progress.settled / summary.seconds if summary.seconds else 0.0

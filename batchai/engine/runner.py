@@ -44,6 +44,7 @@ class Reason(StrEnum):
     FINISHED = "finished"
     INTERRUPTED = "interrupted"  # SIGINT
     TERMINATED = "terminated"  # SIGTERM
+    STOPPED = "stopped"  # `batchai stop`
     BUDGET = "budget"
     QUOTA = "quota"
     AUTH = "auth"

@@ -54,6 +54,7 @@ class Gate:
         self._in_flight = 0
         self._floor = float("-inf")  # Retry-After: nothing leaves before
         self._probes = False  # one request at a time until one is served
+        self._is_paused = False
         self._waits_for: str | None = None
         self._ready_at: float | None = None
         self._has_pace = False  # a place in the pacer that is taken and not used yet
@@ -91,7 +92,7 @@ class Gate:
     def waiting_for(self) -> str | None:
         """What the head of the queue waits for, or None.
 
-        "slots", "probe", "budget", "retry-after", or a limit in words: "input tokens per minute"
+        "resume", "slots", "probe", "budget", "retry-after", or a limit: "input tokens per minute"
         where it is the user's, "input tokens per minute of the account" where replies name it.
         """
         return self._waits_for
@@ -133,6 +134,15 @@ class Gate:
         if seconds > 0:
             jitter = self._rng.uniform(0, min(JITTER_MAX_SECONDS, seconds * JITTER_SHARE))
             self._floor = max(self._floor, self._clock.monotonic() + seconds + jitter)
+
+    def pause(self) -> None:
+        """Let nothing leave until `resume`."""
+        self._is_paused = True
+
+    def resume(self) -> None:
+        """Lift a pause."""
+        self._is_paused = False
+        self._changed.set()
 
     def succeeded(self) -> None:
         """Say that a request was served: the number of slots may grow."""
@@ -182,6 +192,8 @@ class Gate:
 
     def _obstacle(self, ask: Ask, now: float) -> Obstacle | None:
         """The first thing in the way; raises where it can never go away."""
+        if self._is_paused:
+            return Obstacle("resume")
         if now < self._floor:
             return Obstacle("retry-after", self._floor - now)
         for window in self._windows:

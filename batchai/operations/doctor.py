@@ -29,6 +29,7 @@ _PROVIDERS = ("anthropic", "openai")
 _EXTRAS = {
     "pyarrow": ("parquet", "Parquet files"),
     "openpyxl": ("xlsx", "Excel files"),
+    "apprise": ("notify", "news of runs through other services"),
     "xllamacpp": ("local", "models on this machine"),
 }
 # What SDKs and other tools take from the environment, and batchai leaves alone.

@@ -7,10 +7,13 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 from datetime import timedelta
+from decimal import Decimal
+from typing import Any
 
 from batchai.clock import Clock
 from batchai.domain import State
 from batchai.engine.caching import Warmth
+from batchai.engine.control import Control
 from batchai.engine.heartbeat import ClockGap, Watchdog
 from batchai.engine.intake import Intake
 from batchai.engine.lanes import Lane, Station
@@ -23,11 +26,14 @@ from batchai.engine.worker import Origin, Worker
 from batchai.errors import StoreError
 from batchai.limits import Budget, Gate, Past
 from batchai.operations.changes import Approach, scan_is_done, scan_of
+from batchai.operations.notify import Marks, Notifier
 from batchai.operations.opening import Opened
-from batchai.reports.words import counted, span, usd
+from batchai.reports.notice import News
+from batchai.reports.words import counted, span, tuned_words, usd
 from batchai.spec import spec_identity
 from batchai.spec.models import Job, Limits, StopIf
 from batchai.store import Reader, Store
+from batchai.store.history import Action, Event
 from batchai.store.queries import Run
 from batchai.store.values import to_ms
 
@@ -38,6 +44,7 @@ EXIT_CODES = {
 }
 STOPPED = 3
 _SHOW_SECONDS = 0.25
+_STALL_SECONDS = 300.0  # before somebody far away is told
 _COLLECTIONS = (50_000, 20, 100)  # new objects, and rounds, between collections
 _SIGNALS = {signal.SIGINT: Reason.INTERRUPTED, signal.SIGTERM: Reason.TERMINATED}
 
@@ -58,6 +65,7 @@ class Launch:
         sends: int | None = None,
         on_text: Callable[[str, str], None] | None = None,
         drain_seconds: float | None = None,
+        notifier: Notifier | None = None,
     ) -> None:
         job, store, clock = opened.job, opened.store, opened.clock
         self._on_text = on_text
@@ -74,6 +82,17 @@ class Launch:
         self._lanes: dict[str, Lane] = {}
         self._stations = [self._station(step) for step in opened.steps if step.reduction is None]
         self._runner = Runner(self._stations, progress=progress, clock=clock)
+        self._notifier = notifier
+        if notifier is not None:
+            Marks(self._budget, notifier.tell)
+        self.control = Control(
+            self._runner,
+            tuple(lane.gate for lane in self._lanes.values()),
+            own=opened.own,
+            job=job,
+            budget=self._budget,
+            record=self._record,
+        )
 
     def _station(self, step: PreparedStep) -> Station:
         opened, lane = self._opened, self._lane(step)
@@ -166,8 +185,10 @@ class Launch:
         clock = self._opened.clock
         watchdog, gap = Watchdog(clock), ClockGap(clock)
         while True:
+            self._progress.budget = self._budget.limit
             self._opened.console.show(self._progress, self._runner.waits_for)
-            if (still := watchdog.look(self._progress.moved)) is not None:
+            still = watchdog.look(self._progress.moved)
+            if still is not None and not self.control.is_paused:
                 self._say_still(still)
             await clock.sleep(_SHOW_SECONDS)
             if (asleep := gap.look()) is not None:
@@ -185,6 +206,8 @@ class Launch:
             parts.append("the input is being read")
         why = "; ".join(parts) or "nothing is known of why"
         self._opened.console.say(f"Nothing has moved for {span(seconds)}: {why}.")
+        if self._notifier is not None and seconds >= _STALL_SECONDS:
+            self._notifier.tell(News.STALLED, reason=why)
 
     def _wake_up(self, seconds: float) -> None:
         """After a gap of the clock the old connections are gone, and so may be the old capacity."""
@@ -196,6 +219,15 @@ class Launch:
             f"The machine or this process stood still for {span(seconds)}: going on over new "
             "connections, slowly at first."
         )
+
+    async def _record(
+        self, action: Action, said: Mapping[str, Any], budget: Decimal | None
+    ) -> None:
+        """Tell the person at this end what came from the other, and write it down."""
+        self._opened.console.say(_told(action, said, in_flight=self._runner.in_flight))
+        event = Event(self._opened.clock.utcnow(), action, said)
+        ledger = self._opened.store.ledger
+        await ledger.steer(self.run.id, event, budget=budget, launch_id=self._id)
 
     @contextmanager
     def _signals(self) -> Iterator[None]:
@@ -241,6 +273,19 @@ def exit_code(job: Job, end: End, counts: Mapping[State, int]) -> int:
         return EXIT_CODES.get(end.reason, STOPPED)
     failed = counts.get(State.FAILED, 0) + counts.get(State.UNKNOWN, 0)
     return 0 if failed <= most_failed(job, sum(counts.values())) else 1
+
+
+def _told(action: Action, said: Mapping[str, Any], *, in_flight: int) -> str:
+    match action:
+        case Action.PAUSED:
+            return "Paused from another terminal; `batchai resume` goes on."
+        case Action.RESUMED:
+            return "Goes on."
+        case Action.TUNED:
+            words = tuned_words(said) if said else "as the job says again"
+            return f"Tuned from another terminal: {words}."
+        case Action.STOPPED:
+            return f"Stopped from another terminal, {in_flight} in flight."
 
 
 @contextmanager

@@ -26,7 +26,9 @@ from batchai.sources import Source, open_items, open_source
 from batchai.spec import step_identity, step_shape
 from batchai.spec.identity import address_identity
 from batchai.spec.models import Job, Model, Policies, Prompt, Step
+from batchai.spec.tuning import tuned
 from batchai.store import Reader, Store
+from batchai.store.history import steering_of
 from batchai.templates import variables_used
 
 Items = Iterable[Mapping[str, Any]]
@@ -34,9 +36,13 @@ Items = Iterable[Mapping[str, Any]]
 
 @dataclass(frozen=True, slots=True)
 class Opened:
-    """A job with everything opened that a launch works with."""
+    """A job with everything opened that a launch works with.
+
+    own: the job as it was loaded, before what its run was tuned to.
+    """
 
     job: Job
+    own: Job
     store: Store
     source: Source
     steps: tuple[PreparedStep, ...]  # that items go through
@@ -160,7 +166,8 @@ async def opened(
         store = Store(job.store_path, job_path=job.path)
         try:
             yield Opened(
-                job=job,
+                job=as_tuned(job, store.reader),
+                own=job,
                 store=store,
                 source=source,
                 steps=prepare_steps(job, providers, rates, store.reader),
@@ -202,6 +209,16 @@ async def providers_of(
     finally:
         for provider in providers.values():
             await provider.close()
+
+
+def as_tuned(job: Job, reader: Reader) -> Job:
+    """The job with what its run was tuned to, but for what the command line says now."""
+    values = {
+        field: value
+        for field, value in steering_of(reader).tuned.items()
+        if not job.overridden & {field, field.partition(".")[0]}
+    }
+    return tuned(job, values)
 
 
 def prepare_steps(

@@ -127,7 +127,8 @@ def _stand_in(job: Job, url: str) -> Job:
         update={"path": job.store_path.with_name(f"{name}{suffix}")},
     )
     steps = tuple(_simulated_step(step, url) for step in job.steps)
-    return job.model_copy(update={"name": name, "output": output, "steps": steps})
+    changes = {"name": name, "output": output, "steps": steps, "notify": None}
+    return job.model_copy(update=changes)
 
 
 def _simulated_step(step: Step, url: str) -> Step:

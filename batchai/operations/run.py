@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 
 from batchai.clock import Clock
 from batchai.domain import NO_COST, State
+from batchai.engine.control_socket import listening
 from batchai.engine.progress import Progress
 from batchai.engine.runner import End, Reason
 from batchai.engine.scan import Change
@@ -22,13 +23,15 @@ from batchai.operations.check import refuse_mistakes
 from batchai.operations.console import Console, Silence, StopButton
 from batchai.operations.export import export_after, flattened, our_exports, output_path
 from batchai.operations.launch import Launch, begin_or_continue, exit_code
+from batchai.operations.notify import Notifier
 from batchai.operations.opening import Items, Opened, opened
 from batchai.operations.survey import Survey, Surveyor
 from batchai.reports.agreement import Agreement, agreement
-from batchai.reports.words import counted, usd
+from batchai.reports.words import counted, moment, tuned_words, usd
 from batchai.spec.models import Job
 from batchai.store import Reader
 from batchai.store.files import set_aside
+from batchai.store.history import Steering, steering_of
 from batchai.store.places import vanishes
 from batchai.store.queries import Run
 
@@ -38,6 +41,7 @@ class RunOptions:
     """What the user said beside the job. retry: outcomes to try again, empty = all that failed.
 
     drain_seconds: how long what is in flight may take after a signal; None = until each deadline.
+    resume: lift a pause; without it a paused run is refused.
     """
 
     retry: frozenset[str] | None = None
@@ -46,6 +50,7 @@ class RunOptions:
     yes: bool = False
     overwrite: bool = False
     drain_seconds: float | None = None
+    resume: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,6 +99,7 @@ async def run_job(
 
 
 async def _run(found: Opened, options: RunOptions) -> RunSummary:
+    held = _steering(found, options)
     _recover(found)
     store = found.store
     with nullcontext() if options.retry is None else store.retrying(outcomes=options.retry or None):
@@ -104,12 +110,35 @@ async def _run(found: Opened, options: RunOptions) -> RunSummary:
         return await _nothing_to_send(found, options, progress)
     begin_scan(store, approach)
     run = begin_or_continue(found.job, store, clock=found.clock)
-    launch = Launch(found, run, progress, drain_seconds=options.drain_seconds)
-    started = found.clock.monotonic()
-    end = await launch.work(approach)
-    code = launch.end(end)
-    seconds = found.clock.monotonic() - started
-    return await _summary(found, options, end=end, code=code, progress=progress, seconds=seconds)
+    async with Notifier(found.job, store.reader, console=found.console, clock=found.clock) as news:
+        launch = Launch(found, run, progress, drain_seconds=options.drain_seconds, notifier=news)
+        if held.paused_at is not None:
+            await launch.control.resume()
+        started = found.clock.monotonic()
+        async with listening(launch.control, store.path):
+            end = await launch.work(approach)
+        seconds, code = found.clock.monotonic() - started, launch.end(end)
+        summary = await _summary(
+            found, options, end=end, code=code, progress=progress, seconds=seconds
+        )
+        news.ended(end, summary.exit_code)
+    return summary
+
+
+def _steering(found: Opened, options: RunOptions) -> Steering:
+    """What was said to the run before; raises RefusedError where it is paused."""
+    held = steering_of(found.store.reader)
+    if held.paused_at is not None and not options.resume:
+        raise RefusedError(
+            f"{found.job.path.name}: the run is paused (since {moment(held.paused_at)}); go on "
+            f"with: batchai resume {found.job.name}"
+        )
+    if held.tuned:
+        found.console.say(
+            f"This run is tuned: {tuned_words(held.tuned)} (flags win; "
+            f"batchai tune {found.job.name} --reset undoes it)."
+        )
+    return held
 
 
 async def _nothing_to_send(found: Opened, options: RunOptions, progress: Progress) -> RunSummary:

@@ -4,12 +4,13 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
+from typing import Any
 
 from batchai.domain import Outcome, State
 from batchai.reports.next_step import Standing, next_step
 from batchai.reports.reasons import why_ended
 from batchai.reports.tables import table
-from batchai.reports.words import age, counted, moment, one_line, share, span, usd
+from batchai.reports.words import age, counted, moment, one_line, share, span, tuned_words, usd
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +42,9 @@ class JobStatus:
     still being read, so `total` grows. items_per_second, eta_seconds: by what was settled in the
     last minutes; None while nothing works. in_flight: attempts that are sent and not recorded,
     at_risk_usd the most that they can cost. recent: attempts closed in the last minutes by outcome.
+    paused_at: until somebody says `resume`. tuned: dotted fields that `tune` changed.
+    slots: how many may be in flight; waits_for: what keeps the next request back, wait_seconds at
+    least; only a launch at work knows them.
     """
 
     job: str
@@ -63,6 +67,12 @@ class JobStatus:
     recent: dict[str, int]
     last_failures: tuple[FailureLine, ...]
     launch: LaunchLine | None
+    paused_at: datetime | None
+    is_stopping: bool
+    tuned: dict[str, Any]
+    slots: int | None
+    waits_for: str | None
+    wait_seconds: float | None
 
 
 def status_text(status: JobStatus, name: str) -> str:
@@ -70,10 +80,20 @@ def status_text(status: JobStatus, name: str) -> str:
     return "\n".join(_lines(status, name))
 
 
+def status_line(status: JobStatus) -> str:
+    """One line, for a log of how a run goes."""
+    parts = [f"{status.at:%H:%M:%S}", *_standstill(status)]
+    if not status.is_working:
+        parts.append(_activity(status))
+    return " · ".join([*parts, _progress(status), _money(status)])
+
+
 def _lines(status: JobStatus, name: str) -> Iterator[str]:
-    yield _activity(status)
+    yield " · ".join([_activity(status), *_standstill(status)])
     yield _progress(status)
     yield _money(status)
+    if status.tuned:
+        yield f"tuned: {tuned_words(status.tuned)}"
     if status.is_working and (trouble := _trouble(status)):
         yield trouble
     if status.last_failures:
@@ -84,8 +104,21 @@ def _lines(status: JobStatus, name: str) -> Iterator[str]:
         ]
         yield from table(rows, left=(0, 1, 2))
     following = next_step(_standing(status), name)
-    if following is not None and not status.is_working:
+    if following is not None and (not status.is_working or status.paused_at is not None):
         yield f"next: {following}"
+
+
+def _standstill(status: JobStatus) -> list[str]:
+    """Why nothing is sent just now."""
+    if status.is_working and status.is_stopping:
+        return ["is stopping"]
+    if status.paused_at is not None:
+        return [f"paused {age(status.at - status.paused_at)}"]
+    if status.waits_for in (None, "slots"):
+        return []
+    seconds = status.wait_seconds
+    left = f" ({span(seconds)})" if seconds is not None and seconds >= 1 else ""
+    return [f"waits for {status.waits_for}{left}"]
 
 
 def _activity(status: JobStatus) -> str:
@@ -124,7 +157,8 @@ def _money(status: JobStatus) -> str:
     parts = [words, f"{usd(status.unconfirmed_usd)} unconfirmed"]
     if status.in_flight:
         fate = "in flight" if status.is_working else "in flight when it died"
-        parts.append(f"{status.in_flight:,} {fate} (up to {usd(status.at_risk_usd)})")
+        slots = f" of {status.slots:,}" if status.slots is not None else ""
+        parts.append(f"{status.in_flight:,}{slots} {fate} (up to {usd(status.at_risk_usd)})")
     return " · ".join(parts)
 
 
@@ -145,6 +179,7 @@ def _standing(status: JobStatus) -> Standing:
         items=status.items,
         failures=status.failures,
         is_working=status.is_working,
+        is_paused=status.paused_at is not None,
         reason=status.launch.reason if status.launch else None,
         cost_per_item=status.cost_usd / succeeded if succeeded else None,
     )

@@ -20,6 +20,11 @@ def json_text(value: Any) -> str:
     return json.dumps({"schema_version": SCHEMA_VERSION, **plain(value)}, indent=2)
 
 
+def json_line(value: Any) -> str:
+    """The same on one line: a stream of them is JSON lines."""
+    return json.dumps({"schema_version": SCHEMA_VERSION, **plain(value)})
+
+
 def plain(value: Any) -> Any:
     """A value made of what JSON knows."""
     if isinstance(value, Decimal):

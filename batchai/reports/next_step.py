@@ -24,11 +24,14 @@ class Standing:
     is_working: bool
     reason: str | None
     cost_per_item: Decimal | None
+    is_paused: bool = False
 
 
 def next_step(standing: Standing, name: str) -> str | None:
     """A command, perhaps with its price; None where nothing is left to do. name: JOB as typed."""
     job = shlex.quote(name)
+    if standing.is_paused:
+        return f"batchai resume {job}"
     if standing.is_working:
         return f"batchai status {job}"
     if standing.reason == "stop_if" and standing.failures:

@@ -4,6 +4,7 @@ _WORDS = {
     "finished": "finished",
     "interrupted": "interrupted (Ctrl-C)",
     "terminated": "terminated",
+    "stopped": "stopped by `batchai stop`",
     "budget": "stopped: the budget is used up",
     "quota": "stopped: the account has no credit left, or its spend limit is reached",
     "auth": "stopped: the provider refused the key",

@@ -1,8 +1,10 @@
 """How numbers and foreign text read in lines for people."""
 
 import re
+from collections.abc import Mapping
 from datetime import datetime, timedelta
 from decimal import Decimal
+from typing import Any
 
 _CENT = Decimal("0.01")
 
@@ -67,6 +69,18 @@ def age(delta: timedelta) -> str:
 def moment(time: datetime) -> str:
     """`2026-11-22 06:14 UTC`."""
     return f"{time:%Y-%m-%d %H:%M} UTC"
+
+
+def tuned_words(values: Mapping[str, Any]) -> str:
+    """Tuned fields as a person says them: `concurrency 64, budget $20.00`."""
+    parts = []
+    for field, value in values.items():
+        if field == "budget_usd":
+            parts.append(f"budget {usd(Decimal(value))}")
+        else:
+            number = f"{value:,}" if isinstance(value, int) else str(value)
+            parts.append(f"{field.rpartition('.')[2].replace('_', ' ')} {number}")
+    return ", ".join(parts) or "nothing"
 
 
 def printable(text: str) -> str:

@@ -8,9 +8,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import SplitResult, urlsplit
 
+from batchai.secrets import looks_like_key
 from batchai.spec.document import Node, wrong
 from batchai.spec.kinds import JsonSchema, Reader
 from batchai.spec.paths import contained, filled
+from batchai.spec.scalars import text_value
 
 # keys that a job file must not send to an address of its own choice
 _USUAL_KEYS = frozenset({
@@ -66,6 +68,41 @@ class SqlUrl:
 
     def schema(self) -> JsonSchema:
         return {"type": "string", "minLength": 1}
+
+
+@dataclass(frozen=True, slots=True)
+class NoticeUrl:
+    """Where news are sent: https, or http on this machine; a secret in it only as `${VAR}`.
+
+    Read as it is written: its variables are filled in when it is used. is_web: no other scheme.
+    """
+
+    is_web: bool = True
+
+    def read(self, node: Node, reader: Reader) -> str:  # noqa: ARG002 - of every kind
+        text = text_value(node, "an address")
+        if looks_like_key(text):
+            raise wrong(node, "a key does not belong in a file: write ${NAME} in its place")
+        if "://" not in text and not text.startswith("${"):
+            raise wrong(node, "must be an address such as https://host/path, or ${NAME}")
+        problem = web_problem(text) if self.is_web and "${" not in text else ""
+        if problem:
+            raise wrong(node, problem)
+        return text
+
+    def schema(self) -> JsonSchema:
+        return {"type": "string", "minLength": 1}
+
+
+def web_problem(url: str) -> str:
+    """Why news must not be posted to this address; empty where they may."""
+    host = host_of(url)
+    scheme = url.partition("://")[0]
+    if scheme not in ("http", "https") or not host or is_link_local(host):
+        return "must be an address such as https://host/path"
+    if scheme == "http" and not is_loopback(host):
+        return "must begin with https://: plain http is for this machine only (127.0.0.1)"
+    return ""
 
 
 def host_of(url: str) -> str:

@@ -62,6 +62,7 @@ def assemble(draft: Draft, project: Project, roots: tuple[Path, ...]) -> models.
         **_stop_if(values),
         **_given(values, "vars", "expect", "budget_usd", "allow_failed", "attempts"),
         retain=models.Retain(**values.get("retain", {})),
+        notify=project.notify,
     )
 
 

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from batchai.spec.addresses import BaseUrl, SqlUrl, key_problem
+from batchai.spec.addresses import BaseUrl, NoticeUrl, SqlUrl, key_problem
 from batchai.spec.amounts import Duration, Money, Share, ShareOrNumber
 from batchai.spec.document import KEY_REMEDY, Table, wrong
 from batchai.spec.kinds import (
@@ -17,6 +17,7 @@ from batchai.spec.kinds import (
     Version,
     Whole,
 )
+from batchai.spec.models import NEWS
 from batchai.spec.paths import FilePath, InputPath
 from batchai.spec.policies import ON_INVALID, ON_REFUSED, ON_TRUNCATED
 from batchai.spec.sections import Field, ListOf, MapOf, Or, Section, is_key_field, nearest
@@ -307,8 +308,32 @@ ACCOUNT = Section(
 
 ACCOUNTS = Section({name: Field(ACCOUNT, f"Your account at {name}.") for name in PROVIDERS})
 
+
+def _check_notify(table: Table, values: Mapping[str, Any]) -> None:
+    if not table.entries.keys() & {"command", "webhook", "apprise"}:
+        raise wrong(table, "names nobody to tell: give command, webhook or apprise")
+    if "command" in values and not values["command"]:
+        raise wrong(table.entries["command"], "must name a program and its arguments")
+
+
+NOTIFY = Section(
+    {
+        "command": Field(
+            ListOf(Text()), "A program and its arguments; it gets the news as JSON on stdin."
+        ),
+        "webhook": Field(NoticeUrl(), "The news are posted here as JSON; ${VAR} is expanded."),
+        "apprise": Field(
+            ListOf(NoticeUrl(is_web=False), lone=True),
+            "URLs of the apprise library, such as slack://${SLACK_TOKENS}.",
+        ),
+        "on": Field(ListOf(Choice(NEWS), lone=True), "Of which news; default: all."),
+    },
+    check=_check_notify,
+)
+
 PROJECT = Section(
     {
+        "notify": Field(NOTIFY, "Who is told when a run ends, stops, stalls or nears its budget."),
         "defaults": Field(DEFAULTS, "Fields of every job here that does not say otherwise."),
         "prices": Field(PRICES, "Prices by provider/name, where a job says none itself."),
         "accounts": Field(ACCOUNTS, "Limits for each provider's account: anthropic, openai …"),

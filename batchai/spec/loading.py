@@ -83,7 +83,10 @@ def _read(path: Path, overrides: Overrides) -> Job | list[str]:
     reader = replace(reader, variables=_variables(table))
     draft = Draft(job, table, JOB.read(table, reader))
     check_together(draft, reader)
-    return reader.mistakes or assemble(draft, project, reader.roots)
+    if reader.mistakes:
+        return reader.mistakes
+    loaded = assemble(draft, project, reader.roots)
+    return loaded.model_copy(update={"overridden": overrides.fields})
 
 
 def _located(path: Path) -> Path:

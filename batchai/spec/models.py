@@ -16,6 +16,9 @@ Share = Annotated[Decimal, Field(gt=0, le=1)]
 UsdPerMtok = Annotated[Decimal, Field(ge=0)]
 
 
+NEWS = ("ended", "stopped", "stalled", "budget_50", "budget_90")
+
+
 class Strict(BaseModel):
     """Unknown fields, wrong types and later changes are errors."""
 
@@ -237,6 +240,19 @@ class Step(Strict):
     history: History | None = None
 
 
+class Notify(Strict):
+    """Who is told how a run goes, and of which news. ${VAR} is filled in when it is told.
+
+    origin: the project file that says so, which its user has to trust first.
+    """
+
+    origin: Path
+    command: tuple[str, ...] = ()
+    webhook: str | None = Field(default=None, repr=False)
+    apprise: tuple[str, ...] = Field(default=(), repr=False)
+    on: tuple[str, ...] = NEWS
+
+
 class Job(Strict):
     """A loaded job: paths absolute, files read, shorthand expanded, overrides applied."""
 
@@ -253,6 +269,8 @@ class Job(Strict):
     allow_failed: Allowed = Allowed()
     attempts: Positive = 5  # per item and run
     retain: Retain = Retain()
+    notify: Notify | None = None
+    overridden: frozenset[str] = frozenset()  # dotted fields that the command line gave
 
     @property
     def item_steps(self) -> tuple[Step, ...]:

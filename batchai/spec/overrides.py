@@ -30,6 +30,14 @@ class Overrides:
     limit: int | str | None = None
     budget: Decimal | str | None = None
 
+    @property
+    def fields(self) -> frozenset[str]:
+        """The dotted fields that they set."""
+        named = {"model": self.model, "model.base_url": self.base_url, "budget_usd": self.budget}
+        named["input.limit"] = None if self.limit is None else str(self.limit)
+        paths = (setting.partition("=")[0].strip() for setting in self.settings)
+        return frozenset({*paths, *(field for field, value in named.items() if value is not None)})
+
 
 NO_OVERRIDES = Overrides()
 

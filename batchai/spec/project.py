@@ -3,14 +3,15 @@
 import os
 from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from batchai.errors import SpecError
 from batchai.spec.document import Node, Table, read_document
 from batchai.spec.fields import DEFAULTS, PROJECT
 from batchai.spec.kinds import Kind, Reader
-from batchai.spec.models import Limits
+from batchai.spec.models import Limits, Notify
 from batchai.spec.overrides import kept_for_model
 from batchai.spec.sections import MapOf, Section
 
@@ -24,6 +25,7 @@ class Project:
     defaults: Table | None = None
     accounts: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     prices: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    notify: Notify | None = None
 
 
 def find_project(folder: Path) -> Path | None:
@@ -44,14 +46,35 @@ def read_project(path: Path, *, origin: str, reader: Reader) -> Project:
     table = read_document(path, origin=origin)
     own = {name: entry for name, entry in table.entries.items() if name != "defaults"}
     values = PROJECT.read(Table(table.place, own), reader)
+    project = Project(
+        accounts=values.get("accounts", {}),
+        prices=values.get("prices", {}),
+        notify=_notify(path, values),
+    )
     defaults = table.entries.get("defaults")
     if defaults is None:
-        return Project(None, values.get("accounts", {}), values.get("prices", {}))
+        return project
     defaults = DEFAULTS.table(defaults)
     for name, entry in defaults.entries.items():
         with reader.noting():
             DEFAULTS.known(name, entry)
-    return Project(defaults, values.get("accounts", {}), values.get("prices", {}))
+    return replace(project, defaults=defaults)
+
+
+def notify_of(folder: Path) -> Notify | None:
+    """Who is told of runs in this folder, None where no project file says so. Raises SpecError."""
+    path = find_project(folder.resolve())
+    if path is None:
+        return None
+    reader = Reader((), {}, {})
+    project = read_project(path, origin=path.name, reader=reader)
+    if reader.mistakes:
+        raise SpecError(reader.mistakes[0])
+    return project.notify
+
+
+def _notify(path: Path, values: Mapping[str, Any]) -> Notify | None:
+    return Notify(origin=path, **values["notify"]) if "notify" in values else None
 
 
 def merged(job: Table, defaults: Table, kind: Kind) -> Table:

@@ -20,7 +20,7 @@ from batchai.store.dialect import overwrite_deleted
 from batchai.store.files import BACKUPS, sync_folder
 
 _PIECE = bytes(1 << 20)
-_OWN = r"\.db(-wal|-shm)?|\.spool|\.exports\.json(\.\d+)?"
+_OWN = r"\.db(-wal|-shm)?|\.sock|\.spool|\.exports\.json(\.\d+)?"
 _COPIES = r"(-\d{8}T\d{6}Z|\.v\d+)\.db(-wal|-shm|-journal)?"
 _FORGET = (
     "UPDATE attempts SET answer = NULL, detail = NULL, request_id = NULL "
@@ -71,10 +71,10 @@ def _job_file(path: Path) -> str | None:
 def overwrite(path: Path) -> None:
     """Fill the file with zeros, durably, and remove its name. Raises StoreError.
 
-    A link is removed, and what it leads to is not touched.
+    A link is removed, and what it leads to is not touched; a socket holds nothing.
     """
     try:
-        if not path.is_symlink():
+        if not path.is_symlink() and path.is_file():
             _fill_with_zeros(path)
         path.unlink()
     except OSError as error:

@@ -64,6 +64,9 @@ _STATEMENTS = {
     "forget_row": "UPDATE items SET row = NULL WHERE id = ?",
     "deselect_item": "UPDATE items SET selected = 0 WHERE id = ?",
     "set_meta": "INSERT OR REPLACE INTO meta (key, value) VALUES (?, ?)",
+    "add_history": "INSERT INTO history (run_id, launch_id, at, action, said) "
+    "VALUES (?, ?, ?, ?, ?)",
+    "set_budget": "UPDATE runs SET budget_pico = ? WHERE id = ?",
     "bad_row": "INSERT OR REPLACE INTO bad_rows (place, problem) VALUES (?, ?)",
 }
 _LAST = "SELECT value FROM meta WHERE key = 'group'"

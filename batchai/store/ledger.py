@@ -13,6 +13,7 @@ from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import datetime
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,7 @@ from batchai.errors import StoreError
 from batchai.pricing import to_pico
 from batchai.store.dialect import remedy
 from batchai.store.groups import Group, Operation, Operations, Row, apply, last_number
+from batchai.store.history import Event
 from batchai.store.spool import Spool
 from batchai.store.values import to_json, to_ms
 
@@ -152,6 +154,14 @@ class Ledger:
     async def set_meta(self, key: str, value: str) -> None:
         """Keep a fact about the job."""
         await self._write([("set_meta", (key, value))])
+
+    async def steer(
+        self, run_id: int, event: Event, *, budget: Decimal | None, launch_id: int | None
+    ) -> None:
+        """Add to a run's history, with the budget that holds from now on."""
+        row = (run_id, launch_id, to_ms(event.at), event.action.value, to_json(event.said))
+        pico = None if budget is None else to_pico(budget)
+        await self._write([("add_history", row), ("set_budget", (pico, run_id))])
 
     async def close(self) -> None:
         """Wait for what is being committed and end the thread."""

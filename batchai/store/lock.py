@@ -68,8 +68,8 @@ def _locked(path: Path) -> IO[str]:
         holder = _holder(file)
         file.close()
         raise StoreBusyError(
-            f"{path.with_suffix('').name}: another run holds this job ({holder}); "
-            "wait for it, or stop it with Ctrl-C there"
+            f"{path.stem}: another run holds this job ({holder}); wait for it, or end it "
+            f"with Ctrl-C there or: batchai stop {path.stem}"
         ) from error
     return file
 

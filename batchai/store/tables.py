@@ -130,6 +130,17 @@ attempts = Table(
     Index("ix_attempts_open", "item_id", sqlite_where=text("outcome IS NULL")),
 )
 
+history = Table(
+    "history",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("run_id", Integer, ForeignKey("runs.id"), nullable=False),
+    Column("launch_id", Integer),  # null: said while no launch was at work
+    Column("at", BigInteger, nullable=False),
+    Column("action", Text, nullable=False),
+    Column("said", Text, nullable=False),  # JSON
+)
+
 bad_rows = Table(
     "bad_rows",
     metadata,

@@ -170,7 +170,7 @@ async def rig(
         )
         source = open_items(items, job.input)
         stop = StopButton()
-        yield Rig(Opened(job, store, source, steps, Silence(), clock, stop), script)
+        yield Rig(Opened(job, job, store, source, steps, Silence(), clock, stop), script)
     finally:
         await store.close()
 

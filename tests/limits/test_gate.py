@@ -170,3 +170,22 @@ def test_a_probed_provider_gets_one_request_at_a_time_until_one_is_served() -> N
         assert gate.concurrency == 5  # all at once would push it over again
 
     run_virtual(main())
+
+
+def test_nothing_leaves_a_paused_gate_however_long_until_it_is_resumed() -> None:
+    clock = VirtualClock()
+
+    async def main() -> None:
+        gate = Gate(Limits(requests_per_minute=60), clock=clock)
+        await gate.acquire(SMALL)
+        waiter = asyncio.create_task(gate.acquire(SMALL))
+        await settle_down()
+        gate.pause()
+        await clock.sleep(3600)
+        assert gate.waiting_for == "resume"
+        assert not waiter.done()
+        gate.resume()
+        await waiter
+        assert gate.in_flight == 2
+
+    run_virtual(main())

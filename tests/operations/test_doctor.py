@@ -18,7 +18,7 @@ def test_an_empty_folder_has_no_problem(here: Path) -> None:
 
     assert findings_exit_code(findings) == 0
     assert {f.level for f in findings} <= {Level.OK, Level.NOTE}
-    assert [f.subject for f in findings][:4] == ["versions", "pyarrow", "openpyxl", "xllamacpp"]
+    assert [f.subject for f in findings][:4] == ["versions", "pyarrow", "openpyxl", "apprise"]
     assert about(here, "folder") == [
         Finding(Level.OK, "folder", f"{here}: can be written, fit for a store")
     ]

@@ -1,12 +1,9 @@
 """Where a job stands: at work, stopped, done."""
 
-import asyncio
 import fcntl
 import json
 import threading
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from datetime import datetime, timedelta
 from pathlib import Path
 
@@ -15,10 +12,10 @@ import pytest
 from batchai.clock import Clock
 from batchai.errors import StoreBusyError, StoreError
 from batchai.operations import status as operation
-from batchai.operations.run import RunOptions, run_job
 from batchai.simulator import Fault, Served, Settings, Simulator, scripted
 from batchai.store.lock import Lock, is_held
 from tests.kit import Workspace
+from tests.operations.launching import launched
 
 CONCURRENCY = 4
 LIMIT = f"limits: {{concurrency: {CONCURRENCY}}}\nbudget_usd: 1"
@@ -32,19 +29,6 @@ class Later(Clock):
 
     def utcnow(self) -> datetime:
         return super().utcnow() + self._ahead
-
-
-@contextmanager
-def launched(space: Workspace) -> Iterator[None]:
-    """A launch in another thread, until its end."""
-    launch = threading.Thread(
-        target=lambda: asyncio.run(run_job(space.job(), RunOptions(yes=True)))
-    )
-    launch.start()
-    try:
-        yield
-    finally:
-        launch.join()
 
 
 def test_a_launch_at_work_is_seen_with_its_rate_and_what_is_in_flight(tmp_path: Path) -> None:
@@ -62,7 +46,7 @@ def test_a_launch_at_work_is_seen_with_its_rate_and_what_is_in_flight(tmp_path: 
     assert found.eta_seconds is not None
     text = operation.to_text(found, "job")
     assert text.startswith("at work for ")
-    assert f"{CONCURRENCY} in flight (up to $" in text
+    assert f"{CONCURRENCY} of {CONCURRENCY} in flight (up to $" in text
     assert "1 refused" in text
     assert "next:" not in text
 

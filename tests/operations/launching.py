@@ -1,0 +1,33 @@
+"""A launch that works while the test goes on."""
+
+import asyncio
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+from batchai.operations.run import RunOptions, RunSummary, run_job
+from tests.kit import Workspace
+
+
+@dataclass
+class Launched:
+    """A launch in another thread; `summary` after its end."""
+
+    summary: RunSummary | None = None
+
+
+@contextmanager
+def launched(space: Workspace, *settings: str, resume: bool = False) -> Iterator[Launched]:
+    """A launch in another thread, until its end."""
+    job, options, found = space.job(*settings), RunOptions(yes=True, resume=resume), Launched()
+
+    def work() -> None:
+        found.summary = asyncio.run(run_job(job, options))
+
+    thread = threading.Thread(target=work)
+    thread.start()
+    try:
+        yield found
+    finally:
+        thread.join()
