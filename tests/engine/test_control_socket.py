@@ -35,7 +35,7 @@ def test_a_launch_tells_what_only_it_knows_and_leaves_no_socket(
     path = space.job().store_path.with_suffix(".sock")
     assert live(space) is None
     with launched(space):
-        sim.wait_for(4, timeout_seconds=60)
+        sim.wait_for(4, timeout_seconds=120)
         found = live(space)
         assert found is not None
         assert (found["in_flight"], found["slots"], found["waits_for"]) == (4, 4, "slots")
@@ -48,16 +48,16 @@ def test_a_launch_tells_what_only_it_knows_and_leaves_no_socket(
 def test_the_socket_of_a_killed_launch_is_no_obstacle(tmp_path: Path, sim: Simulator) -> None:
     space = Workspace(tmp_path, sim.openai_url, top=LIMIT).write(20)
     process = space.start("run", "--yes")
-    sim.wait_for(4, timeout_seconds=60)
+    sim.wait_for(4, timeout_seconds=120)
     process.kill()
-    process.communicate(timeout=60)
+    process.communicate(timeout=120)
     assert space.job().store_path.with_suffix(".sock").exists()
     assert live(space) is None
     assert space.job().store_path.with_suffix(".sock") in everything_of(
         space.job().store_path, job_file="job.yaml"
     )
     with launched(space):
-        sim.wait_for(8, timeout_seconds=60)
+        sim.wait_for(8, timeout_seconds=120)
         assert live(space) is not None
         sim.release()
 
@@ -67,7 +67,7 @@ def test_a_store_at_a_long_path_takes_commands_too(tmp_path: Path, sim: Simulato
     folder.mkdir(parents=True)
     space = Workspace(folder, sim.openai_url, top=LIMIT).write(20)
     with launched(space):
-        sim.wait_for(4, timeout_seconds=60)
+        sim.wait_for(4, timeout_seconds=120)
         assert live(space) is not None
         sim.release()
     assert live(space) is None
@@ -83,7 +83,7 @@ def test_a_client_that_hangs_or_talks_nonsense_does_no_harm(
 ) -> None:
     space = Workspace(tmp_path, sim.openai_url, top=LIMIT).write(20)
     with launched(space) as launch:
-        sim.wait_for(4, timeout_seconds=60)
+        sim.wait_for(4, timeout_seconds=120)
         with socket.socket(socket.AF_UNIX) as client:
             client.connect(str(space.job().store_path.with_suffix(".sock")))
             try:

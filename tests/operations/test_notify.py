@@ -95,7 +95,7 @@ def test_a_run_that_the_user_stops_is_no_news(
     declare(space, f"{{webhook: '{webhook.url}'}}")
     sim.hold()
     with launched(space):
-        sim.wait_for(4, timeout_seconds=60)
+        sim.wait_for(4, timeout_seconds=120)
         steer.stop(space.job(), "job")
         sim.release()
     assert webhook.events == []

@@ -50,16 +50,16 @@ def said(space: Workspace) -> list[str]:
 
 def killed_in_mid_run(space: Workspace, sim: Simulator) -> None:
     process = space.start("run", "--yes")
-    sim.wait_for(4, timeout_seconds=60)
+    sim.wait_for(4, timeout_seconds=120)
     process.kill()
-    process.communicate(timeout=60)
+    process.communicate(timeout=120)
 
 
 def test_a_paused_run_finishes_what_is_in_flight_and_sends_nothing_until_it_is_resumed(
     space: Workspace, sim: Simulator
 ) -> None:
     with launched(space) as launch:
-        sim.wait_for(4, timeout_seconds=60)
+        sim.wait_for(4, timeout_seconds=120)
         paused = steer.pause(space.job(), "job")
         assert paused.text.startswith("Paused; 4 requests in flight")
         sim.release()
@@ -80,10 +80,10 @@ def test_a_paused_run_that_was_killed_stays_paused_until_somebody_says_resume(
     space: Workspace, sim: Simulator
 ) -> None:
     process = space.start("run", "--yes")
-    sim.wait_for(4, timeout_seconds=60)
+    sim.wait_for(4, timeout_seconds=120)
     steer.pause(space.job(), "job")
     process.kill()
-    process.communicate(timeout=60)
+    process.communicate(timeout=120)
     sim.release()
 
     assert to_text(status(space.job()), "job").endswith("next: batchai resume job")
@@ -101,16 +101,16 @@ def test_what_is_tuned_holds_at_once_and_when_the_run_goes_on(
     space.top = "limits: {concurrency: 1}\nbudget_usd: 1"
     space.write_job()
     process = space.start("run", "--yes")
-    sim.wait_for(1, timeout_seconds=60)
+    sim.wait_for(1, timeout_seconds=120)
     tuned = steer.tune(flags(space, "limits.concurrency=4", budget="3"), "job")
     assert tuned.text.startswith("The run goes on with budget $3.00, concurrency 4 until")
-    sim.wait_for(4, timeout_seconds=60)
+    sim.wait_for(4, timeout_seconds=120)
     assert status(space.job()).budget_usd == 3
     process.kill()
-    process.communicate(timeout=60)
+    process.communicate(timeout=120)
 
     with launched(space) as launch:
-        sim.wait_for(4 + 4, timeout_seconds=60)
+        sim.wait_for(4 + 4, timeout_seconds=120)
         assert "tuned: budget $3.00, concurrency 4" in to_text(status(space.job()), "job")
         sim.release()
     assert launch.summary is not None
@@ -142,7 +142,7 @@ def test_reset_lets_the_job_itself_hold_again(space: Workspace, sim: Simulator) 
 
 def test_a_lower_budget_stops_a_run_that_has_spent_it(space: Workspace, sim: Simulator) -> None:
     with launched(space) as launch:
-        sim.wait_for(4, timeout_seconds=60)
+        sim.wait_for(4, timeout_seconds=120)
         steer.tune(flags(space, budget="0.0000001"), "job")
         sim.release()
     assert launch.summary is not None
@@ -154,7 +154,7 @@ def test_stop_finishes_what_is_in_flight_and_can_be_resumed(
     space: Workspace, sim: Simulator
 ) -> None:
     with launched(space) as launch:
-        sim.wait_for(4, timeout_seconds=60)
+        sim.wait_for(4, timeout_seconds=120)
         assert "4 requests in flight, to be finished first" in steer.stop(space.job(), "job").text
         assert to_text(status(space.job()), "job").splitlines()[0].endswith("is stopping")
         sim.release()
@@ -169,7 +169,7 @@ def test_stop_now_leaves_at_once_and_what_was_in_flight_is_unknown(
     space: Workspace, sim: Simulator
 ) -> None:
     with launched(space) as launch:
-        sim.wait_for(4, timeout_seconds=60)
+        sim.wait_for(4, timeout_seconds=120)
         steer.stop(space.job(), "job", now=True)
     sim.release()
     assert launch.summary is not None
@@ -244,7 +244,7 @@ def test_what_makes_no_sense_is_refused_and_changes_nothing(
     space: Workspace, sim: Simulator, request_: dict[str, object]
 ) -> None:
     with launched(space) as launch:
-        sim.wait_for(4, timeout_seconds=60)
+        sim.wait_for(4, timeout_seconds=120)
         with pytest.raises(RefusedError):
             call(space.job().store_path, request_, timeout_seconds=30)
         sim.release()
