@@ -171,7 +171,8 @@ async def test_a_file_that_is_no_model_is_named_with_the_reason(tmp_path: Path) 
     path = tmp_path / "broken.gguf"
     path.write_bytes(b"this is no model")
     provider = open_local(Model(name=f"local/{path}"), concurrency=1)
-    with pytest.raises(ProviderError, match=r"broken\.gguf.*did not start.*magic"):
+    # llama.cpp logs in a thread of its own: on a busy machine its better line is not out in time
+    with pytest.raises(ProviderError, match=r"broken\.gguf.*did not start: .*(magic|init)"):
         await provider.start()
     reply = await provider.send(provider.encode(request("Good.")), deadline_seconds=60)
     await provider.close()
