@@ -6,7 +6,7 @@ from pathlib import Path
 
 from batchai.errors import SpecError, TemplateError
 from batchai.operations.opening import asking_of
-from batchai.operations.report import report_from
+from batchai.operations.report import PAGES_MB, report_from
 from batchai.operations.show import shown_item
 from batchai.prompts import Asking
 from batchai.reports.job_report import JobReport
@@ -32,6 +32,7 @@ def write_page(job: Job, path: Path, *, name: str) -> JobReport:
     _refuse_foreign(path)
     reader = open_reader(job.store_path)
     try:
+        reader.hold_pages(PAGES_MB)
         with reader.snapshot():
             report = report_from(job, reader)
             items = _items(job, reader, total=report.item_count)

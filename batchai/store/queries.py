@@ -194,6 +194,15 @@ class Reader:
                 self._holds_snapshot = False
                 self._connection.rollback()
 
+    def hold_pages(self, megabytes: int) -> None:
+        """Keep so much of the store at hand, called before a snapshot.
+
+        Lookups all over a large store read the same pages again and again.
+        """
+        with self._lock:
+            self._connection.exec_driver_sql(f"PRAGMA cache_size=-{megabytes * 1000}")
+            self._connection.rollback()
+
     def meta(self, key: str) -> str | None:
         """A fact about the job, None where it was never set."""
         value: str | None = self._scalar(

@@ -91,6 +91,16 @@ def test_items_that_were_never_sent_are_failures_too(tmp_path: Path) -> None:
     assert [line.key for line in found.last_failures] == ["k3", "k2", "k1"]
 
 
+def test_a_failure_that_left_the_input_counts_no_more(tmp_path: Path) -> None:
+    plan = Settings(faults=lambda r, _: None if "three" in r.prompt else Fault.REFUSED)
+    with Simulator(plan) as sim:
+        space = Workspace(tmp_path, sim.openai_url).write({"a": "one", "b": "two", "c": "three"})
+        space.run()
+        assert operation.status(space.job()).failures == {"refused": 2}
+        space.write({"b": "two", "c": "three"}).run()
+        assert operation.status(space.job()).failures == {"refused": 1}
+
+
 def test_a_launch_that_was_killed_is_told_with_what_it_left(tmp_path: Path) -> None:
     with Simulator() as sim:
         space = Workspace(tmp_path, sim.openai_url, top=LIMIT).write(20)
