@@ -3,7 +3,7 @@
 import heapq
 from asyncio import Event
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import count
 from typing import assert_never
@@ -20,6 +20,14 @@ from batchai.limits import Gate
 from batchai.prompts import Asked, Kind
 
 
+@dataclass(frozen=True, slots=True)
+class ToReduce:
+    """A group as a reduction takes it on. fingerprint: of the whole."""
+
+    fingerprint: bytes
+    tree: Callable[[], Way]
+
+
 @dataclass(slots=True)
 class Station:
     """A step at work: its worker, and the requests that are ready to be sent.
@@ -32,6 +40,7 @@ class Station:
     watch: Watch | None
     warmth: Warmth
     condenser: "Station | None" = None
+    groups: Mapping[int, "ToReduce"] | None = None  # of a reduction, by item
     in_flight: int = 0
     ready: deque[Work] = field(default_factory=deque)
 
@@ -42,12 +51,16 @@ class Station:
 
     def ask(self, flow: Flow) -> Asked:
         """What the step asks for an item; raises TemplateError."""
+        if self.groups is not None:
+            return Asked((), self.groups[flow.item.item_id].fingerprint)
         if flow.item.row is None:
             raise TemplateError("its row is not in the store")
         return self.step.asking.of(flow.item.row, flow.results)
 
-    def way(self, flow: Flow, asked: Asked) -> Way | None:  # noqa: ARG002 for reductions
+    def way(self, flow: Flow, asked: Asked) -> Way | None:
         """How the step goes through its parts; None: it is its one request."""
+        if self.groups is not None:
+            return self.groups[flow.item.item_id].tree()
         asking = self.step.asking
         match asking.kind:
             case Kind.ONE:

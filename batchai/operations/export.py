@@ -6,8 +6,9 @@ job starts afresh, and `export` needs no store that it may write to.
 
 import asyncio
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,8 @@ from batchai.spec.models import Job
 from batchai.store import Reader, Store, open_reader
 from batchai.store.files import open_private, sync_folder
 from batchai.store.values import from_json, to_json
+
+Rows = Callable[[], Iterator[ResultRow]]
 
 
 def export(job: Job, *, to: Path | None = None, overwrite: bool = False) -> ExportSummary:
@@ -97,15 +100,42 @@ def _write(job: Job, reader: Reader, *, path: Path, overwrite: bool) -> ExportSu
     except OSError as error:
         raise UnwritableError(f"{path.parent}: cannot be made ({error.strerror})") from error
     with reader.view(*job.step_names) as rows:
-        return write_export(
-            lambda: flattened(rows(), job),
-            path=path,
-            output=job.output,
-            result_fields=columns_of(job),
-            overwrite=overwrite,
-            ours=our_exports(job, path),
-            announce=lambda identities: _remember(job, path, identities),
+        summary = _write_rows(
+            job, lambda: flattened(rows(), job), columns_of(job), path=path, overwrite=overwrite
         )
+    for step in job.reductions:
+        with reader.view(step.name) as groups:
+            _write_rows(
+                job,
+                partial(_of_groups, groups, step.name),
+                result_fields(step.json_schema),
+                path=reduction_path(path, step.name),
+                overwrite=overwrite,
+            )
+    return summary
+
+
+def reduction_path(path: Path, step: str) -> Path:
+    """Where a reduction's results go: `out.csv` has `out.STEP.csv` beside it."""
+    return path.with_name(f"{path.stem}.{step}{path.suffix}")
+
+
+def _of_groups(rows: Rows, step: str) -> Iterator[ResultRow]:
+    return (replace(row, result=(row.result or {}).get(step)) for row in rows())
+
+
+def _write_rows(
+    job: Job, rows: Rows, fields: tuple[str, ...], *, path: Path, overwrite: bool
+) -> ExportSummary:
+    return write_export(
+        rows,
+        path=path,
+        output=job.output,
+        result_fields=fields,
+        overwrite=overwrite,
+        ours=our_exports(job, path),
+        announce=lambda identities: _remember(job, path, identities),
+    )
 
 
 def _marks_path(job: Job) -> Path:

@@ -27,7 +27,8 @@ from batchai.errors import StoreError
 from batchai.limits import Budget, Gate, Past
 from batchai.operations.changes import Approach, scan_is_done, scan_of
 from batchai.operations.notify import Marks, Notifier
-from batchai.operations.opening import Opened
+from batchai.operations.opening import Opened, most_concurrency
+from batchai.operations.reducing import take_in_groups
 from batchai.reports.notice import News
 from batchai.reports.words import counted, span, tuned_words, usd
 from batchai.spec import spec_identity
@@ -150,6 +151,21 @@ class Launch:
         finally:
             reader.close()
 
+    async def _reduce(self, end: End) -> End:
+        """After the items, what reduces their results, one step after the other."""
+        store = self._opened.store
+        for step in self._opened.steps:
+            if step.reduction is None or end.reason is not Reason.FINISHED or self._is_interrupted:
+                continue
+            groups = await take_in_groups(store, step, window=most_concurrency(self._opened.job))
+            station = replace(self._station(step), groups=groups)
+            station.lane.stations[-1] = station
+            counts = store.reader.state_counts(step.name)
+            self._progress.to_send += counts.get(State.PENDING, 0)
+            self._runner = Runner([station], progress=self._progress, clock=self._opened.clock)
+            end = await self._runner.run(store.reader)
+        return end
+
     async def work_on(self, items: frozenset[int]) -> End:
         """Send just these items."""
         return await self._run(only=items)
@@ -157,10 +173,15 @@ class Launch:
     def end(self, end: End) -> int:
         """Write down how the launch ended; returns its exit code."""
         store, now = self._opened.store, self._opened.clock.utcnow()
-        counts = store.reader.item_counts(*self._opened.job.step_names)
-        code = exit_code(self._opened.job, end, counts)
+        job = self._opened.job
+        counts = store.reader.item_counts(*job.step_names)
+        reduced = [store.reader.state_counts(step.name) for step in job.reductions]
+        code = exit_code(job, end, counts)
+        if code == 0 and any(found.get(State.FAILED) for found in reduced):
+            code = 1
+        is_reduced = end.reason is Reason.FINISHED or not reduced
         try:
-            if scan_is_done(store.reader) and not counts.get(State.PENDING):
+            if scan_is_done(store.reader) and not counts.get(State.PENDING) and is_reduced:
                 store.end_run(self.run.id, now=now)
             store.end_launch(self._id, exit_code=code, reason=end.reason.value, now=now)
         except StoreError:
@@ -174,7 +195,8 @@ class Launch:
         heartbeat = asyncio.create_task(self._show())
         try:
             with self._signals(), _rare_collections():
-                return await self._runner.run(self._opened.store.reader, intake, only=only)
+                end = await self._runner.run(self._opened.store.reader, intake, only=only)
+                return end if only is not None else await self._reduce(end)
         finally:
             heartbeat.cancel()
             if self._leaves_at is not None:

@@ -1,5 +1,6 @@
 """`batchai run`: continue what is unfinished, or begin the next run."""
 
+import asyncio
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
 
@@ -25,6 +26,7 @@ from batchai.operations.export import export_after, flattened, our_exports, outp
 from batchai.operations.launch import Launch, begin_or_continue, exit_code
 from batchai.operations.notify import Notifier
 from batchai.operations.opening import Items, Opened, opened
+from batchai.operations.reducing import has_stale_groups
 from batchai.operations.survey import Survey, Surveyor
 from batchai.reports.agreement import Agreement, agreement
 from batchai.reports.words import counted, moment, tuned_words, usd
@@ -106,7 +108,8 @@ async def _run(found: Opened, options: RunOptions) -> RunSummary:
         approach = approach_to(found.job, found.source, store.reader, changed=options.changed)
         found = await _settle_questions(found, approach, options)
     progress = _progress(found, approach)
-    if approach.selection is None and not progress.to_send:
+    is_settled = approach.selection is None and not progress.to_send
+    if is_settled and not await asyncio.to_thread(has_stale_groups, store.reader, found.steps):
         return await _nothing_to_send(found, options, progress)
     begin_scan(store, approach)
     run = begin_or_continue(found.job, store, clock=found.clock)

@@ -19,6 +19,8 @@ Operations = dict[str, list[Row]]
 # order would matter: the engine awaits each before the next.
 _STATEMENTS = {
     "add_item": "INSERT INTO items (id, key, position, selected, row) VALUES (?, ?, ?, 1, ?)",
+    "place_group": "INSERT INTO items (id, key, position, selected, row) VALUES (?, ?, ?, 2, ?) "
+    "ON CONFLICT (id) DO UPDATE SET position = excluded.position, selected = 2, row = excluded.row",
     "add_step": "INSERT INTO item_steps (item_id, step, state) VALUES (?, ?, 'pending')",
     "add_later_step": "INSERT INTO item_steps (item_id, step, state) VALUES (?, ?, 'waiting')",
     "add_part": "INSERT INTO item_steps (item_id, step, part, state) VALUES (?, ?, ?, 'pending')",

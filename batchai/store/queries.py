@@ -370,6 +370,47 @@ class Reader:
         )
         return {row.step: from_json(row.result) for row in self._all(query)}
 
+    def succeeded(self, step: str, *, with_rows: bool) -> Iterator[tuple[int, str | None, str]]:
+        """Id, row and result of each item that succeeded in a step, as JSON text, in order."""
+        row = "i.row" if with_rows else "NULL"
+        query = text(
+            f"SELECT i.id, {row}, s.result FROM items AS i JOIN item_steps AS s "  # noqa: S608
+            "ON s.item_id = i.id AND s.step = :step AND s.part = 0 WHERE i.selected > 0 "
+            "AND s.state = 'succeeded' ORDER BY i.position, i.id"
+        )
+        with self._reading(), self._engine.connect() as connection:
+            streaming = connection.execution_options(yield_per=500)
+            for item_id, row, result in streaming.execute(query, {"step": step}):
+                yield item_id, row, result
+
+    def results_by_id(self, step: str, item_ids: Sequence[int]) -> list[str]:
+        """Results of these items in a step, as JSON text, in their order."""
+        rows = self.query(
+            "SELECT item_id, result FROM item_steps WHERE step = :step AND part = 0 "
+            "AND item_id IN :ids",
+            {"step": step, "ids": tuple(item_ids)},
+        )
+        found = {row.item_id: row.result for row in rows}
+        return [found[item_id] for item_id in item_ids]
+
+    def part_results(self, item_id: int, step: str, *, first: int, last: int) -> list[str]:
+        """Results of these parts of an item's step, as JSON text."""
+        rows = self.query(
+            "SELECT result FROM item_steps WHERE item_id = :id AND step = :step "
+            "AND part BETWEEN :first AND :last ORDER BY part",
+            {"id": item_id, "step": step, "first": first, "last": last},
+        )
+        return [row[0] for row in rows]
+
+    def groups(self, step: str) -> dict[str, tuple[int, State, bytes | None]]:
+        """The groups of a reduction by key, also those that there are no items for any more."""
+        rows = self.query(
+            "SELECT i.key, i.id, s.state, s.fingerprint FROM items AS i JOIN item_steps AS s "
+            "ON s.item_id = i.id AND s.part = 0 AND s.step = :step",
+            {"step": step},
+        )
+        return {key: (item_id, _STATES[state], print_) for key, item_id, state, print_ in rows}
+
     def attempts_of(self, item_id: int, step: str, part: int = 0) -> list[AttemptRow]:
         """The attempts of an item, or of a part of its step, oldest first."""
         attempts = tables.attempts

@@ -1,0 +1,302 @@
+"""Items that go through named steps: what is sent, what is kept, what a change sends again."""
+
+import csv
+import random
+import re
+import signal
+from collections import Counter
+from contextlib import closing, suppress
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from batchai.domain import State
+from batchai.operations.run import RunOptions
+from batchai.operations.verify import verify
+from batchai.pricing import from_pico
+from batchai.simulator import Fault, Latency, Settings, SimRequest, Simulator
+from batchai.spec import find_mistakes
+from batchai.store import open_reader
+from tests.kit import KEY, PRICE, Workspace, prompts_of
+
+RERUN = RunOptions(yes=True, changed="rerun")
+TRIAGE = "triage: {prompt: 'Triage: {{ item.text }}', schema: {urgent: [yes_, no_], key: string}}"
+
+
+class Steps(Workspace):
+    """A job with `steps:`, written as YAML flow maps, one a line."""
+
+    def steps(self, *blocks: str, top: str = "") -> "Steps":
+        lines = "\n".join(f"  {block}" for block in blocks)
+        self.job_path.write_text(
+            f"input: {{path: data.csv, key: id}}\nmodel: {self.model_block()}\n"
+            f"steps:\n{lines}\noutput: out.csv\nstop_if: none\n{top}\n"
+        )
+        return self
+
+    def model_block(self, name: str = "openai/gpt-5.4-mini") -> str:
+        return (
+            f"{{name: {name}, base_url: '{self.url}', api_key_env: SIM_KEY, price: {PRICE},"
+            " max_tokens: 64}"
+        )
+
+    def exported_from(self, name: str) -> list[dict[str, Any]]:
+        with (self.folder / name).open(newline="", encoding="utf-8") as file:
+            return list(csv.DictReader(file))
+
+
+@pytest.fixture
+def sim() -> Any:
+    with Simulator() as running:
+        yield running
+
+
+@pytest.fixture
+def space(tmp_path: Path, sim: Simulator, monkeypatch: pytest.MonkeyPatch) -> Steps:
+    monkeypatch.setenv("SIM_KEY", KEY)
+    space = Steps(tmp_path, sim.openai_url)
+    space.write(6)
+    return space
+
+
+def sent(sim: Simulator, since: int = 0) -> list[str]:
+    return sorted(prompts_of(sim.received)[since:])
+
+
+def test_an_item_goes_through_all_steps_with_earlier_results(space: Steps, sim: Simulator) -> None:
+    space.steps(TRIAGE, "draft: {prompt: 'Draft {{ steps.triage.key }} for {{ item.id }}'}").run()
+
+    rows = space.exported()
+    assert list(rows[0]) == [
+        "id", "text", "triage.urgent", "triage.key", "draft", "_status", "_error"
+    ]  # fmt: skip
+    assert {f"Draft {row['triage.key']} for {row['id']}" for row in rows} < set(sent(sim))
+    assert len(sim.received) == 12
+    assert {check.different for check in verify(space.job()).checks} == {0}
+
+
+def test_the_bill_of_each_step_is_the_servers(space: Steps, sim: Simulator) -> None:
+    space.steps(TRIAGE, "draft: {foreach: '[1, 2]', prompt: 'Draft {{ each }} {{ item.id }}'}").run()
+
+    with closing(open_reader(space.job().store_path)) as reader:
+        told = {
+            step: (number, from_pico(cost))
+            for step, number, cost in reader.query(
+                "SELECT step, sum(attempts), sum(cost_pico) FROM item_steps WHERE part = 0 "
+                "GROUP BY step"
+            )
+        }
+    for step, word in (("triage", "Triage"), ("draft", "Draft")):
+        usages = [r.usage for r in sim.received if r.prompt.startswith(word) and r.usage]
+        billed = sum(usage.input + 2 * usage.output for usage in usages)
+        assert told[step] == (len(usages), Decimal(billed) / 1_000_000)
+
+
+def test_a_step_whose_condition_does_not_hold_is_skipped(space: Steps, sim: Simulator) -> None:
+    draft = "draft: {if: 'item.id == \"k1\"', prompt: 'Draft {{ item.id }}'}"
+    end = space.steps(TRIAGE, draft).run()
+
+    assert sent(sim)[0] == "Draft k1"
+    assert len(sim.received) == 7
+    assert end.counts == {State.SUCCEEDED: 6}
+    with closing(open_reader(space.job().store_path)) as reader:
+        assert reader.state_counts("draft") == {State.SUCCEEDED: 1, State.SKIPPED: 5}
+
+
+def test_a_changed_second_prompt_sends_only_the_second_step(space: Steps, sim: Simulator) -> None:
+    space.steps(TRIAGE, "draft: {prompt: 'Draft {{ item.id }}'}").run()
+    space.steps(TRIAGE, "draft: {prompt: 'Write {{ item.id }}'}").run(options=RERUN)
+
+    assert sent(sim, 12) == [f"Write k{n}" for n in range(6)]
+
+
+def test_a_changed_first_step_sends_the_second_only_where_it_asks_something_else(
+    space: Steps, sim: Simulator
+) -> None:
+    draft = "draft: {prompt: 'Draft {{ steps.triage.urgent }} {{ item.id }}'}"
+    space.steps(TRIAGE, draft).run()
+    before = {row["id"]: row["triage.urgent"] for row in space.exported()}
+    space.steps(TRIAGE.replace("Triage:", "Sort:"), draft).run(options=RERUN)
+
+    after = {row["id"]: row["triage.urgent"] for row in space.exported()}
+    changed = [key for key in before if before[key] != after[key]]
+    again = [prompt for prompt in sent(sim, 12) if prompt.startswith("Draft")]
+    assert again == sorted(f"Draft {after[key]} {key}" for key in changed)
+    assert len(sent(sim, 12)) == 6 + len(changed)
+
+
+def test_a_new_step_is_added_to_items_that_are_done(space: Steps, sim: Simulator) -> None:
+    space.steps(TRIAGE).run()
+    space.steps(TRIAGE, "draft: {prompt: 'Draft {{ item.id }}'}").run()
+
+    assert sent(sim, 6) == [f"Draft k{n}" for n in range(6)]
+
+
+def test_after_a_failed_step_later_ones_wait_and_earlier_results_stay(tmp_path: Path) -> None:
+    def fault(request: SimRequest, _attempt: int) -> Fault | None:
+        return Fault.REFUSED if failing and request.prompt == "Draft k1" else None
+
+    failing = [True]
+    with Simulator(Settings(faults=fault)) as sim:
+        space = Steps(tmp_path, sim.openai_url)
+        space.write(3)
+        space.steps(
+            TRIAGE,
+            "draft: {prompt: 'Draft {{ item.id }}'}",
+            "check: {prompt: 'Check {{ steps.draft }}'}",
+        )
+        end = space.run()
+        assert end.exit_code == 1
+        assert end.counts == {State.SUCCEEDED: 2, State.FAILED: 1}
+        failed = space.exported()[1]
+        assert (failed["_status"], failed["draft"], failed["check"]) == ("failed", "", "")
+        assert failed["triage.key"]
+        assert failed["_error"].startswith("draft: refused")
+
+        failing.clear()
+        before = len(sim.received)
+        assert space.run(options=RunOptions(yes=True, retry=frozenset())).exit_code == 0
+    assert len(sim.received) - before == 2  # the draft and its check
+
+
+def test_a_list_is_fanned_out_and_gathered_in_its_order(space: Steps, sim: Simulator) -> None:
+    parts = "parts: {foreach: \"item.text.split(' ')\", prompt: '{{ each_index }}: {{ each }}'}"
+    space.steps(parts, "sum: {prompt: '{{ steps.parts | join(\",\") }}'}").run()
+
+    with closing(open_reader(space.job().store_path)) as reader:
+        for row in reader.results("parts", "sum"):
+            words = row.fields["text"].split(" ")
+            assert len(row.result["parts"]) == len(words)
+    assert len(sim.received) == sum(len(text.split(" ")) + 1 for text in space.texts.values())
+    assert {check.different for check in verify(space.job()).checks} == {0}
+
+
+def test_an_edited_row_sends_only_the_parts_that_changed(space: Steps, sim: Simulator) -> None:
+    space.write({"a": "one two three"})
+    space.steps("parts: {foreach: \"item.text.split(' ')\", prompt: 'Part {{ each }}'}").run()
+    space.write_rows([{"id": "a", "text": "one 2 three"}])
+    space.run()
+
+    assert sent(sim, 3) == ["Part 2"]
+
+
+def test_turns_are_sent_with_what_was_said_and_condensed(space: Steps, sim: Simulator) -> None:
+    space.write({"a": "x"})
+    history = f"history: {{summarise_after: 2, model: {space.model_block('openai/gpt-5.4-nano')}}}"
+    turns = ", ".join(f"'Turn {n}'" for n in range(1, 5))
+    space.steps(f"talk: {{prompt: {{system: Be kind, turns: [{turns}]}}, {history}}}").run()
+
+    received = list(sim.received)
+    assert len(received) == 6  # four turns, two summaries
+    assert [r.model for r in received].count("gpt-5.4-nano") == 2
+    assert received[-1].prompt.startswith("Turn 3")
+    (row,) = space.results()
+    said = [turn["content"] for turn in row.result["talk"] if turn["role"] == "user"]
+    assert said == ["Turn 1", "Turn 2", "Turn 3", "Turn 4"]
+
+
+def test_a_reduction_grows_a_tree_and_changes_only_where_its_results_do(
+    space: Steps, sim: Simulator
+) -> None:
+    space.write(11)
+    note = "note: {prompt: 'Note {{ item.text }}'}"
+    total = "total: {reduce: {of: note, fan_in: 4}, prompt: 'Sum {{ results | tojson }}'}"
+    assert space.steps(note, total).run().exit_code == 0
+    assert [prompt[:3] for prompt in sent(sim)].count("Sum") == 3 + 1  # 11 in fours, then one
+    assert len(space.exported_from("out.total.csv")) == 1
+
+    space.run()
+    assert len(sim.received) == 15
+
+    rows = [{"id": key, "text": text} for key, text in space.texts.items()]
+    space.write_rows([*rows[:-1], {"id": "k10", "text": "edited"}])
+    space.run()
+    assert len(sim.received) == 15 + 2  # the note and its node, which answers as before
+
+
+def test_each_account_has_a_gate_of_its_own(space: Steps, sim: Simulator) -> None:
+    slow = space.model_block("openai/gpt-5.4-nano")
+    space.steps(
+        TRIAGE,
+        f"draft: {{model: {slow}, prompt: 'Draft {{{{ item.id }}}}'}}",
+        top="limits: {requests_per_day: 6}",
+    ).run()
+
+    assert Counter(r.model for r in sim.received) == {"gpt-5.4-mini": 6, "gpt-5.4-nano": 6}
+
+
+CONCURRENCY = 4
+BLOCKS = (
+    "ask: {prompt: 'Ask {{ item.text }}', schema: {questions: {type: array, items: {type: string},"
+    " minItems: 2, maxItems: 3}}}",
+    "answer: {foreach: steps.ask.questions, prompt: 'Answer {{ each }} of {{ item.id }}'}",
+    "talk: {prompt: {turns: ['One {{ item.id }} {{ steps.answer | length }}', Two, Three]}}",
+    "total: {reduce: {of: answer, fan_in: 3}, prompt: 'Sum {{ results | tojson }}'}",
+)
+
+
+def test_steps_killed_at_random_and_resumed_equal_those_that_were_not(tmp_path: Path) -> None:
+    rng, kills, seen = random.Random(7), 0, 0
+    top = f"limits: {{concurrency: {CONCURRENCY}}}"
+    with Simulator(Settings(latency=Latency(0.02, sigma=0.7))) as sim:
+        broken = _space(tmp_path, "broken", sim).steps(*BLOCKS, top=top)
+        while True:
+            process = broken.start("run", "--yes")
+            with suppress(TimeoutError):
+                sim.wait_for(seen + rng.randint(1, 40), timeout_seconds=8)
+            if kills < 6 and process.poll() is None:
+                process.send_signal(signal.SIGKILL)
+            _, errors = process.communicate(timeout=120)
+            seen = len(sim.received)
+            if process.returncode == 0:
+                break
+            assert process.returncode == -signal.SIGKILL, errors
+            kills += 1
+        paid = len(sim.received)
+        whole = _space(tmp_path, "whole", sim).steps(*BLOCKS, top=top)
+        whole.run()
+        needed = len(sim.received) - paid
+
+    assert kills >= 3
+    assert paid - needed <= kills * CONCURRENCY
+    assert broken.exported() == whole.exported()
+    assert broken.exported_from("out.total.csv") == whole.exported_from("out.total.csv")
+    assert {check.different for check in verify(broken.job()).checks} == {0}
+
+
+def _space(folder: Path, name: str, sim: Simulator) -> Steps:
+    (folder / name).mkdir()
+    space = Steps(folder / name, sim.openai_url)
+    space.write(12)
+    return space
+
+
+@pytest.mark.parametrize(
+    ("blocks", "mistake"),
+    [
+        (["a: {prompt: '{{ steps.b.x }}'}"], r"steps.a.prompt: `steps`: there is no earlier step"),
+        (
+            [TRIAGE, "b: {prompt: '{{ steps.triag.key }}'}"],
+            r"steps.triag is no earlier step; did you mean triage",
+        ),
+        (
+            [TRIAGE, "b: {prompt: '{{ steps.triage.kye }}'}"],
+            r"steps.triage.kye is no field of its result; did you mean key",
+        ),
+        ([TRIAGE, "b: {if: steps.b.x, prompt: x}"], r"job.yaml:\d+: steps.b.if: steps.b is no"),
+        (["a: {prompt: '{{ each }}'}"], r"`each` is unknown here: it is an element of `foreach`"),
+        (["a: {prompt: x, foreech: item.x}"], "steps.a.foreech: unknown field; did you mean for"),
+        (["a-b: {prompt: x}"], "a-b is no name for a step"),
+        (["a: {reduce: b, prompt: x}"], "steps.a.reduce: b is no earlier step"),
+        ([TRIAGE, "b: {reduce: triage, prompt: '{{ item.x }}'}"], "`item` is unknown: a reduction"),
+    ],
+)  # fmt: skip
+def test_a_step_that_cannot_be_is_told_with_its_line(
+    tmp_path: Path, blocks: list[str], mistake: str
+) -> None:
+    space = Steps(tmp_path, "http://127.0.0.1:9")
+    space.write(1)
+    space.steps(*blocks)
+    assert re.search(mistake, "\n".join(find_mistakes(space.job_path)))
