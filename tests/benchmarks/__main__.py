@@ -7,6 +7,7 @@
 | start | time to the first request: 1,000,000 lines; 90 % done; a source that changed | 6 min |
 | report | `report` and `status` of 1,000,000 items while a run writes to their store | 2 min |
 | calibration | whether what pilots foretell comes true, over 200 jobs | 6 min |
+| steps | CPU of two steps beside one of twice the items, memory of a reduction | 4 min |
 | rate | use of a limit of 600 requests a minute, in real time | 3 min |
 
 Everything runs on this machine against `batchai.simulator`, each measured run in a process of its
@@ -27,6 +28,7 @@ from tests.benchmarks.memory import memory
 from tests.benchmarks.rate import rate
 from tests.benchmarks.reporting import report
 from tests.benchmarks.start import resume, start
+from tests.benchmarks.steps import steps
 
 Parts = Mapping[str, Callable[[], Iterator[Figure]]]
 
@@ -40,6 +42,7 @@ _FULL: Parts = {
     ),
     "report": lambda: report(1_000_000),
     "calibration": lambda: calibration(jobs=100, items=300),
+    "steps": lambda: steps(10_000, repeats=3, reduced=(1_000, 10_000)),
     "rate": lambda: rate(150),
 }
 _QUICK: Parts = {
@@ -48,6 +51,7 @@ _QUICK: Parts = {
     "start": lambda: chain(start(50_000), resume(50_000, limit_seconds=1.0)),
     "report": lambda: report(20_000),
     "calibration": lambda: calibration(jobs=20, items=150),
+    "steps": lambda: steps(1_000, repeats=3, reduced=(500, 2_000)),
     "rate": lambda: rate(15),
 }
 

@@ -11,6 +11,7 @@ from tests.benchmarks.memory import memory
 from tests.benchmarks.rate import rate
 from tests.benchmarks.reporting import report
 from tests.benchmarks.start import resume
+from tests.benchmarks.steps import steps
 
 _PARTS: tuple[Callable[[], Iterator[Figure]], ...] = (
     lambda: cpu(Pairs(5, 1, ("openai",), (2,))),
@@ -18,6 +19,7 @@ _PARTS: tuple[Callable[[], Iterator[Figure]], ...] = (
     lambda: resume(10, limit_seconds=1.0),
     lambda: report(50),
     lambda: calibration(jobs=1, items=35),
+    lambda: steps(5, repeats=1, reduced=(5, 30)),
     lambda: rate(0.5),
 )
 
@@ -26,7 +28,7 @@ def test_every_part_measures_figures_above_zero() -> None:
     with ThreadPoolExecutor() as threads:  # they wait for processes of their own
         figures = list(chain.from_iterable(threads.map(lambda part: list(part()), _PARTS)))
 
-    assert len(figures) == 20
+    assert len(figures) == 22
     assert not any(figure.measured.startswith("0.00") for figure in figures)
 
 

@@ -78,7 +78,9 @@ def test_an_item_goes_through_all_steps_with_earlier_results(space: Steps, sim: 
 
 
 def test_the_bill_of_each_step_is_the_servers(space: Steps, sim: Simulator) -> None:
-    space.steps(TRIAGE, "draft: {foreach: '[1, 2]', prompt: 'Draft {{ each }} {{ item.id }}'}").run()
+    space.steps(
+        TRIAGE, "draft: {foreach: '[1, 2]', prompt: 'Draft {{ each }} {{ item.id }}'}"
+    ).run()
 
     with closing(open_reader(space.job().store_path)) as reader:
         told = {
