@@ -310,3 +310,15 @@ def test_a_simple_prompt_is_rendered_in_microseconds() -> None:
     best = min(timeit.repeat(lambda: template(variables), number=2000, repeat=9)) / 2000
 
     assert best < 40e-6  # measured: 4.4 µs; the bound leaves room for a busy machine
+
+
+def test_chunks_cut_a_long_text_where_it_may_be_cut() -> None:
+    text = "First line here.\n\nA second one. And a third one that is long, with many words."
+    pieces = compile_expression("item.text | chunks(30)", place="p")({"item": {"text": text}})
+
+    assert "".join(pieces) == text
+    assert [len(piece) <= 30 for piece in pieces] == [True] * len(pieces)
+    assert pieces[0].endswith("\n\n")
+    again = compile_expression("item.text | chunks(30, 5)", place="p")({"item": {"text": text}})
+    assert all(one[-5:] == other[:5] for one, other in zip(again, again[1:], strict=False))
+    assert compile_expression("'' | chunks(9)", place="p")({}) == []

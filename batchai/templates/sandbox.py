@@ -61,6 +61,7 @@ class Sandbox(ImmutableSandboxedEnvironment):
         for name in _REMOVED_FILTERS:
             del self.filters[name]
         self.filters.update(
+            chunks=_chunks,
             format=_format,
             indent=_indent,
             join=_join,
@@ -178,6 +179,30 @@ def _joinable(parts: Iterable[Any], separator: str | bytes) -> list[Any]:
 def _format(value: Any, *args: Any, **kwargs: Any) -> Any:
     _check_percent_format(str(value))
     return FILTERS["format"](value, *args, **kwargs)
+
+
+def _chunks(value: Any, size: int, overlap: int = 0) -> list[str]:
+    """A long text in pieces of up to `size` characters, each cut after a paragraph, a line, a
+    sentence or a word where there is one in its second half; `overlap` characters come again."""
+    text = str(value)
+    if size < 1 or not 0 <= overlap <= size // 2:
+        raise SecurityError("chunks takes a size above 0, and an overlap of up to half of it")
+    pieces = []
+    start = 0
+    while len(text) - start > size:
+        end = _cut(text, start, start + size)
+        pieces.append(text[start:end])
+        start = max(end - overlap, start + 1)
+    return [*pieces, text[start:]] if text[start:] else pieces
+
+
+def _cut(text: str, start: int, end: int) -> int:
+    """Where a piece that may go up to `end` is cut."""
+    for mark in ("\n\n", "\n", ". ", " "):
+        at = text.rfind(mark, (start + end) // 2, end)
+        if at >= 0:
+            return at + len(mark)
+    return end
 
 
 def _indent(value: Any, width: int | str = 4, first: bool = False, blank: bool = False) -> Any:
