@@ -4,6 +4,7 @@ import time
 import timeit
 from collections import UserDict
 from decimal import Decimal
+from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -320,5 +321,5 @@ def test_chunks_cut_a_long_text_where_it_may_be_cut() -> None:
     assert [len(piece) <= 30 for piece in pieces] == [True] * len(pieces)
     assert pieces[0].endswith("\n\n")
     again = compile_expression("item.text | chunks(30, 5)", place="p")({"item": {"text": text}})
-    assert all(one[-5:] == other[:5] for one, other in zip(again, again[1:], strict=False))
+    assert all(one[-5:] == other[:5] for one, other in pairwise(again))
     assert compile_expression("'' | chunks(9)", place="p")({}) == []
