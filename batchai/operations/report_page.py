@@ -44,7 +44,7 @@ def write_page(job: Job, path: Path, *, name: str) -> JobReport:
 
 def _items(job: Job, reader: Reader, *, total: int) -> PageItems:
     """What failed first, then what cost most, as far as there is room."""
-    step = job.steps[-1].name
+    step = job.item_steps[-1].name
     page = PageItems(total)
     failed = failed_ids(reader, step, limit=round(_MOST_ITEMS * _FAILED_PART))
     page.fill(_shown(job, reader, failed), most_bytes=round(_MOST_BYTES * _FAILED_PART))
@@ -57,7 +57,7 @@ def _items(job: Job, reader: Reader, *, total: int) -> PageItems:
 
 def _shown(job: Job, reader: Reader, ids: Sequence[int]) -> Iterator[ShownItem]:
     asking = _asking(job)
-    for record in records_of(reader, job.steps[-1].name, ids):
+    for record in records_of(reader, job.item_steps[-1].name, ids):
         if record.is_selected:
             yield shown_item(job, reader, record, asking=asking)
 
@@ -65,7 +65,7 @@ def _shown(job: Job, reader: Reader, ids: Sequence[int]) -> Iterator[ShownItem]:
 def _asking(job: Job) -> Asking | None:
     """None where the templates are wrong: each item says so."""
     try:
-        return asking_of(job, job.steps[-1])
+        return asking_of(job, job.item_steps[-1])
     except TemplateError:
         return None
 

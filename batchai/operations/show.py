@@ -1,6 +1,8 @@
 """`batchai show`: items with prompt, answer, attempts and cost; failures with reasons."""
 
+from collections.abc import Mapping
 from difflib import get_close_matches
+from typing import Any
 
 from batchai.domain import Outcome, State
 from batchai.errors import SpecError, TemplateError
@@ -56,7 +58,7 @@ def show(
     try:
         with reader.snapshot():
             if key is not None:
-                record = item_record(reader, job.steps[-1].name, key)
+                record = _where_it_stands(job, reader, key)
                 if record is not None:
                     return shown_item(job, reader, record)
                 if key not in _KINDS:
@@ -84,12 +86,17 @@ def _wanted(job: Job, *, kind: str | None, failed: bool, unknown: bool) -> Wante
 
 
 def _list(job: Job, reader: Reader, wanted: Wanted, *, limit: int) -> ShownList:
-    step = job.steps[-1].name
-    matching, records = item_records(reader, step, wanted, limit=limit)
+    names = job.step_names
+    matching = 0
+    records: list[ItemRecord] = []
+    for name in names[-1:] if wanted.what == "all" else names:  # each has a row in every step
+        number, found = item_records(reader, name, wanted, limit=limit - len(records))
+        matching += number
+        records += found
     return ShownList(
         job=job.name,
-        items={state.value: number for state, number in reader.state_counts(step).items()},
-        failures=reader.failure_counts(step),
+        items={state.value: number for state, number in reader.item_counts(*names).items()},
+        failures=reader.failure_counts(*names),
         wanted=f"{wanted.name or wanted.what} items",
         matching=matching,
         lines=tuple(map(_line, records)),
@@ -100,7 +107,9 @@ def shown_item(
     job: Job, reader: Reader, record: ItemRecord, *, asking: Asking | None = None
 ) -> ShownItem:
     """One item in full. asking: the job's, where many items are shown with them."""
-    attempts = attempt_records(reader, job.steps[-1].name, record.id)
+    attempts = attempt_records(reader, record.step, record.id)
+    results = reader.results_of(record.id, job.step_names)
+    others = {name: result for name, result in results.items() if name != record.step}
     return ShownItem(
         job=job.name,
         item=_line(record),
@@ -108,18 +117,37 @@ def shown_item(
         is_selected=record.is_selected,
         fields=record.fields,
         settled_at=record.settled_at,
-        prompt=_prompt(job, record, asking),
+        prompt=_prompt(job, record, asking, others),
         attempts=tuple(map(_attempt, attempts)),
+        step=record.step,
+        others=others,
     )
 
 
-def _prompt(job: Job, record: ItemRecord, asking: Asking | None) -> ShownPrompt:
+def _where_it_stands(job: Job, reader: Reader, key: str) -> ItemRecord | None:
+    """The item in the step that it has not passed, or in its last one."""
+    record = None
+    for name in job.step_names:
+        found = item_record(reader, name, key)
+        record = found or record
+        if found is not None and found.state not in {State.SUCCEEDED, State.SKIPPED}:
+            break
+    return record
+
+
+def _prompt(
+    job: Job, record: ItemRecord, asking: Asking | None, results: Mapping[str, Any]
+) -> ShownPrompt:
     """Prompts are not stored: rendered again, and compared with what was sent by fingerprint."""
     if record.fields is None:
         return ShownPrompt((), "cannot be shown: the store does not keep rows (retain.items)")
     try:
-        asking = asking or asking_of(job, job.steps[-1])
-        asked = asking.of(record.fields, {})
+        step = next(step for step in job.steps if step.name == record.step)
+        asking = asking or asking_of(job, step)
+        known = {name: results.get(name) for name in job.step_names}
+        asked = asking.of(record.fields, known)
+        if not asked.requests:
+            return ShownPrompt((), "the step asks nothing of this item")
         rendered = asked.requests[0]
     except TemplateError as error:
         return ShownPrompt((), str(error))

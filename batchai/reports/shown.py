@@ -1,11 +1,11 @@
 """Items for a person to look at: one in full, or a list of them. JSON: `json_text` of the value."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from decimal import Decimal
 from typing import Any
 
-from batchai.domain import Outcome, State, Usage
+from batchai.domain import MAIN_STEP, Outcome, State, Usage
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +74,7 @@ class ItemLine:
 class ShownItem:
     """One item in full. fields: its row, None where the store does not keep it.
 
+    step: where it stands; others: its results in the other steps.
     position: in the input, from 0. is_selected: whether it is in the input's selection still.
     """
 
@@ -85,6 +86,8 @@ class ShownItem:
     settled_at: datetime | None
     prompt: ShownPrompt
     attempts: tuple[ShownAttempt, ...]
+    step: str = MAIN_STEP
+    others: dict[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

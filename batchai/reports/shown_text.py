@@ -4,7 +4,7 @@ import shlex
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from batchai.domain import State
+from batchai.domain import MAIN_STEP, State
 from batchai.reports.next_step import is_worth_a_retry
 from batchai.reports.shown import ItemLine, Shown, ShownAttempt, ShownItem, ShownList, ShownPrompt
 from batchai.reports.tables import table, without_empty_columns
@@ -66,6 +66,10 @@ def _item(shown: ShownItem, name: str) -> Iterator[str]:
         parts.append("not in the input's selection any more")
     yield " · ".join(parts)
     yield from _section("row", _pairs(shown.fields or {}))
+    for step, result in shown.others.items():
+        yield from _section(f"result of step {printable(step)}", _result(result))
+    if shown.step != MAIN_STEP:
+        yield from _section(f"step {printable(shown.step)}", iter(()))
     yield from _prompt(shown.prompt)
     if item.error:
         yield from _section("why", _indented(item.error))

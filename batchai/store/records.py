@@ -12,7 +12,7 @@ from batchai.store.queries import DatabaseRow, Reader
 from batchai.store.values import from_json, from_ms
 
 _ITEM = (
-    "SELECT i.id, i.key, i.position, i.row, i.selected, s.state, s.fingerprint, s.outcome, "
+    "SELECT s.step, i.id, i.key, i.position, i.row, i.selected, s.state, s.fingerprint, s.outcome, "
     "s.error, s.result, s.model, s.attempts, s.cost_pico, s.settled_at, "
     "(SELECT sum(CASE WHEN a.outcome IS NULL THEN a.worst_pico ELSE a.unconfirmed_pico END) "
     "FROM attempts AS a WHERE a.item_id = i.id AND a.step = s.step) AS unconfirmed_pico "
@@ -40,6 +40,7 @@ class ItemRecord:
     their worst.
     """
 
+    step: str
     id: int
     key: str
     position: int
@@ -137,6 +138,7 @@ def failed_ids(reader: Reader, step: str, *, limit: int) -> list[int]:
 def _item(row: DatabaseRow) -> ItemRecord:
     has_result = row.state == State.SUCCEEDED and row.result is not None  # else: of an earlier run
     return ItemRecord(
+        step=row.step,
         id=row.id,
         key=row.key,
         position=row.position,
