@@ -58,6 +58,15 @@ class Control:
         self._record = record
         self._is_paused = False
 
+    def follow(self, runner: Runner, gates: Sequence[Gate]) -> None:
+        """The launch goes on with another pool, as it does to reduce results."""
+        for gate in gates:
+            if gate not in self._gates:
+                gate.tune(self._job.limits)
+                if self._is_paused:
+                    gate.pause()
+        self._runner, self._gates = runner, gates
+
     @property
     def is_paused(self) -> bool:
         """Whether nothing is sent until somebody says `resume`."""

@@ -163,6 +163,7 @@ class Launch:
             counts = store.reader.state_counts(step.name)
             self._progress.to_send += counts.get(State.PENDING, 0)
             self._runner = Runner([station], progress=self._progress, clock=self._opened.clock)
+            self.control.follow(self._runner, tuple(lane.gate for lane in self._lanes.values()))
             end = await self._runner.run(store.reader)
         return end
 
