@@ -83,11 +83,11 @@ async def stream(
             response = await _post(line, body)
     except TimeoutError:
         reply = _timed_out(_silence(deadlines, ear, is_over=total.expired()))
-        return replace(reply, text=safe_text(ear.text))
+        return replace(reply, text=ear.text)
     finally:
         listener.reset(token)
     if isinstance(response, Reply):
-        return replace(response, text=safe_text(ear.text))
+        return replace(response, text=ear.text)
     return _streamed(line, body, response, ear)
 
 

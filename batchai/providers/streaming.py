@@ -11,6 +11,7 @@ from typing import Any, Protocol
 import orjson
 
 from batchai.providers.failures import ApiError, error_of
+from batchai.schemas import safe_text
 
 _DONE = b"[DONE]"  # OpenAI's last event
 
@@ -81,8 +82,8 @@ class Listener:
                 continue
             self._on_progress()
             if text:
-                self._texts.append(text)
-                self._on_text(text)
+                self._texts.append(safe_text(text))
+                self._on_text(self._texts[-1])
 
 
 class _Events:
