@@ -15,7 +15,7 @@ import pytest
 Scale = Callable[[int, int], int]
 Figures = Callable[..., None]
 
-_WRITTEN = pytest.StashKey[list[tuple[str, dict[str, object]]]]()
+_FIGURES = "figures"  # a property of a test's report, so that worker processes can tell too
 _TOTALS = (
     *("kills", "cuts", "faults", "races", "signals", "stalls", "mutations"),
     *("lost", "doubled", "over_budget", "leaked"),
@@ -53,19 +53,25 @@ def figures(request: pytest.FixtureRequest) -> Figures:
     The words that are summed up: kills, cuts, faults, races, signals, stalls, mutations; lost,
     doubled (paid twice), over_budget, leaked. Other words stand in the drill's row only.
     """
-    written = request.config.stash.setdefault(_WRITTEN, [])
 
     def write(**values: object) -> None:
         name = str(request.node.name)
         print(json.dumps({"drill": name, **values}))
-        written.append((name, values))
+        request.node.user_properties.append((_FIGURES, (name, values)))
 
     return write
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     """A table of all figures, ready for the README."""
-    written = terminalreporter.config.stash.get(_WRITTEN, [])
+    written = [
+        figures
+        for reports in terminalreporter.stats.values()
+        for report in reports
+        if getattr(report, "when", None) == "call"
+        for word, figures in report.user_properties
+        if word == _FIGURES
+    ]
     if not written:
         return
     terminalreporter.section("figures of the drills")
