@@ -197,6 +197,14 @@ def check(options: argparse.Namespace) -> int:
     return 2
 
 
+def trust(options: argparse.Namespace) -> int:
+    """`batchai trust`."""
+    from batchai.operations.functions import trust_functions
+
+    print(trust_functions(_job(options), yes=options.yes, console=Terminal()).text)
+    return 0
+
+
 def export(options: argparse.Namespace) -> int:
     """`batchai export`."""
     from batchai.cli.words import cut_text
@@ -410,6 +418,7 @@ COMMANDS: dict[str, Command] = {
     "notify": notify,
     "plan": plan,
     "check": check,
+    "trust": trust,
     "export": export,
     "report": report,
     "status": status,

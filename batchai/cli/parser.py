@@ -266,6 +266,13 @@ def _add_rare(commands: _Commands) -> None:
     check.add_argument(
         "--all", action="store_true", help="tell every mistake and render every item"
     )
+    trusting = _job_command(
+        commands,
+        "trust",
+        "let the Python functions of a job's checks run, until their files change",
+        "batchai trust invoices",
+    )
+    trusting.add_argument("--yes", action="store_true", help="do not ask")
     doctor = _command(
         commands,
         "doctor",

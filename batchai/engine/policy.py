@@ -190,6 +190,6 @@ def _feedback(tried: Tried) -> tuple[Message, ...]:
         Message(
             "user",
             f"That answer cannot be used: {tried.detail}\n"
-            "Answer the request again, in full, with nothing but JSON that fits the schema.",
+            "Answer the request again, in full, in the form it asks for and nothing else.",
         ),
     )

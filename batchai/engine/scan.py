@@ -13,8 +13,8 @@ from typing import Any
 
 from batchai.domain import Item, State
 from batchai.errors import BadRowError, TemplateError
-from batchai.prompts import Asked, Asking, is_same_request
-from batchai.schemas import AnswerSchema
+from batchai.prompts import Asked, Asking, Kind, is_same_request
+from batchai.schemas import AnswerSchema, Checks
 from batchai.sources import BadRow, Record, Source, content_key, key_of
 from batchai.store.queries import Reader, StoredItem, StoredStep
 from batchai.store.seen import SeenKeys
@@ -87,14 +87,15 @@ class SeenItems:
 class StepComparison:
     """How the settled items of one step are compared with today's requests.
 
-    spec_changed: stored results were made under another spec. before, answers: only the schema
-    changed; `before` fingerprints as then, and answers that `answers` accepts stay.
+    spec_changed: stored results were made under another spec. before, answers, checks: only schema
+    or checks changed; `before` fingerprints as then, and results that the others accept stay.
     """
 
     asking: Asking
     spec_changed: bool = False
     before: Asking | None = None
     answers: AnswerSchema | None = None
+    checks: Checks | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -306,18 +307,14 @@ class Scan:
         if comparison.keep:
             is_kept = _is_same_row(step.asking, stored, fingerprint, results)
             return Change.KEPT if is_kept else Change.EDITED
-        if step.before is not None and step.answers is not None:
+        if step.before is not None and settled.state is State.SUCCEEDED:
             was = _ask(step.before, item.fields, results)[1]
-            if is_same_request(was, settled.fingerprint) and self._still_valid(
-                name, stored, step.answers
-            ):
-                return Change.REVALIDATED
+            if is_same_request(was, settled.fingerprint):
+                result = self._results(stored)[name]
+                variables = step.asking.prompts.variables(item.fields, results)
+                if _still_valid(step, result, variables):
+                    return Change.REVALIDATED
         return Change.CHANGED
-
-    def _still_valid(self, name: str, stored: StoredItem, answers: AnswerSchema) -> bool:
-        if stored.steps[name].state is not State.SUCCEEDED:
-            return False
-        return answers.read(to_json(self._results(stored)[name])).problem is None
 
     def _results(self, stored: StoredItem) -> dict[str, Any]:
         assert self._reader is not None  # it gave us `stored`
@@ -346,6 +343,19 @@ class Reading:
                 self._chunks.close()
             finally:
                 self._is_free.release()
+
+
+def _still_valid(step: StepComparison, result: Any, variables: Mapping[str, Any]) -> bool:
+    """Whether a stored result is one today; of a step with elements, each of them."""
+    assert step.answers is not None
+    kind = step.asking.kind
+    for one in result if kind is Kind.EACH else [result]:
+        text = one if isinstance(one, str) and step.answers.is_text else to_json(one)
+        if step.answers.read(text).problem:
+            return False
+        if step.checks is not None and step.checks.problem(one, variables):
+            return False
+    return kind is not Kind.TURNS  # of a conversation, turns are judged
 
 
 def _is_same(

@@ -20,7 +20,7 @@ from batchai.providers import (
     worst_input_tokens,
     worst_tokens,
 )
-from batchai.schemas import AnswerSchema
+from batchai.schemas import AnswerSchema, Checks
 from batchai.spec.models import Policies, Reduction, Retain
 
 _DEADLINE_BASE_SECONDS = 60.0
@@ -46,6 +46,7 @@ class PreparedStep:
     max_tokens: int
     asking: Asking
     answers: AnswerSchema
+    checks: Checks
     provider: Provider
     rates: Rates
     policies: Policies

@@ -243,7 +243,7 @@ class Worker:
     async def _exchange(self, work: Work, prepared: Prepared) -> tuple[Reply, object]:
         """Reply and result; a defect of ours is one attempt's failure, not the pool's."""
         try:
-            return self._judge(await self._send(work, prepared))
+            return self._judge(work, await self._send(work, prepared))
         except Exception as error:
             log.exception("an attempt failed inside batchai", extra={"item": work.key})
             detail = f"batchai itself failed ({type(error).__name__}); please report it"
@@ -257,14 +257,19 @@ class Worker:
             return await provider.stream(prepared.body, deadlines=deadlines, on_text=on_text)
         return await provider.send(prepared.body, deadline_seconds=deadline_seconds(max_tokens))
 
-    def _judge(self, reply: Reply) -> tuple[Reply, object]:
-        """A normal stop is a success only when its answer is valid."""
+    def _judge(self, work: Work, reply: Reply) -> tuple[Reply, object]:
+        """A normal stop is a success only when its answer is valid, and passes the checks."""
         if reply.outcome is not Outcome.SUCCEEDED:
             return reply, None
         reading = self.step.answers.read(reply.text)
-        if reading.problem is not None:
-            return replace(reply, outcome=Outcome.INVALID, detail=reading.problem), None
+        problem = reading.problem or self._unchecked(work.flow, reading.value)
+        if problem is not None:
+            return replace(reply, outcome=Outcome.INVALID, detail=problem), None
         return reply, reading.value
+
+    def _unchecked(self, flow: Flow, result: object) -> str | None:
+        variables = self.step.prompts.variables(flow.item.row or {}, flow.results)
+        return self.step.checks.problem(result, variables)
 
     def _priced(self, reply: Reply) -> tuple[Reply, Decimal]:
         """Reply and cost; a usage that makes no sense is none, so that the worst case is charged.

@@ -7,6 +7,7 @@ from typing import Any, Literal
 
 from batchai.engine.intake import SCAN_MARK, Selection
 from batchai.engine.scan import Comparison, Scan, StepComparison
+from batchai.operations.functions import checks_of
 from batchai.operations.opening import Opened, asking_of, request_identity
 from batchai.schemas import AnswerSchema
 from batchai.sources import Source
@@ -16,6 +17,8 @@ from batchai.store import Reader, Store
 from batchai.store.values import from_json
 
 Changed = Literal["rerun", "keep"]
+
+_JUDGING = {"schema", "checks"}  # of a step: they judge an answer and do not make it
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,8 +156,8 @@ def _step_comparison(job: Job, step: Step, before: Mapping[str, Any] | None) -> 
     today = step_identity(step, variables=job.vars)
     if before is None or before == today:
         return StepComparison(asking)
-    differing = {part for part in today if today[part] != before.get(part)}
-    if "schema" not in differing or differing - {"schema", "policies"}:
+    differing = {p for p in today.keys() | before.keys() if today.get(p) != before.get(p)}
+    if not differing & _JUDGING or differing - _JUDGING - {"policies"}:
         return StepComparison(asking, spec_changed=True)
     then = request_identity(before)
     return StepComparison(
@@ -162,4 +165,5 @@ def _step_comparison(job: Job, step: Step, before: Mapping[str, Any] | None) -> 
         spec_changed=True,
         before=asking_of(job, step, identity=then),
         answers=AnswerSchema(step.json_schema),
+        checks=checks_of(job, step),
     )

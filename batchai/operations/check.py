@@ -7,7 +7,14 @@ from batchai.engine.scan import duplicate_key
 from batchai.errors import BadRowError, BatchaiError, SourceError, SpecError, TemplateError
 from batchai.exports import check_export
 from batchai.operations.export import columns_of, our_exports, output_path
-from batchai.operations.opening import asking_of, max_tokens_of, open_input, rates_of
+from batchai.operations.functions import checks_of
+from batchai.operations.opening import (
+    asking_of,
+    checked_fields,
+    max_tokens_of,
+    open_input,
+    rates_of,
+)
 from batchai.prompts import fields_used
 from batchai.providers import parameter_mistakes, turn_mistakes
 from batchai.schemas import AnswerSchema, schema_mistakes
@@ -56,7 +63,8 @@ def spec_mistakes(job: Job) -> Iterator[str]:
         yield from _limit_mistakes(job, step)
         try:
             asking_of(job, step)
-        except TemplateError as error:
+            checks_of(job, step)
+        except (TemplateError, SpecError) as error:
             yield str(error)
     fields = columns_of(job)
     for field in job.expect:
@@ -90,6 +98,7 @@ def _missing_columns(job: Job, source: Source) -> Iterator[str]:
     named = [("input.key", column) for column in job.input.key]
     named += [("expect", column) for column in job.expect.values()]
     named += [("prompt", field) for step in job.steps for field in sorted(fields_used(step.prompt))]
+    named += [("checks", field) for step in job.steps for field in sorted(checked_fields(step))]
     for place, field in named:
         if field not in columns:
             shown = ", ".join(columns[:_SHOWN_FIELDS])

@@ -5,6 +5,7 @@ wrong is logged. News hold counts, costs and reasons: no prompt, no answer, no k
 """
 
 import asyncio
+import hashlib
 import logging
 import shlex
 from collections.abc import Iterator
@@ -60,8 +61,8 @@ def notify_here(folder: Path, *, trusts: bool = False, tests: bool = False) -> D
     if notify is None:
         raise SpecError("batchai.yaml: declares no `notify:` here (command, webhook or apprise)")
     if trusts:
-        trust(notify)
-    is_held = not is_trusted(notify)
+        trust(_digest(notify), str(notify.origin))
+    is_held = not is_trusted(_digest(notify))
     if tests and is_held:
         raise RefusedError("notify: is not trusted yet: look at it, then: batchai notify --trust")
     lines = [f"{way}: {where}" for way, where in _ways(notify)]
@@ -169,8 +170,12 @@ class Notifier:
         return worded(notice)
 
 
+def _digest(notify: Notify) -> str:
+    return hashlib.sha256(notify.model_dump_json().encode()).hexdigest()
+
+
 def _trusted(notify: Notify | None, console: Console) -> Notify | None:
-    if notify is None or is_trusted(notify):
+    if notify is None or is_trusted(_digest(notify)):
         return notify
     console.say(
         f"{notify.origin.name}: `notify:` is new or was changed, and nobody is told before you "

@@ -17,6 +17,7 @@ from batchai.engine.step import Condenser, PreparedStep
 from batchai.errors import ProviderError, SourceError, SpecError
 from batchai.limits import Calibration
 from batchai.operations.console import Console, StopButton
+from batchai.operations.functions import checks_of
 from batchai.pricing import Rates, price_for
 from batchai.prompts import Asking, Prompts, fields_used
 from batchai.providers import Provider, file_rules, key_variables, open_provider
@@ -25,7 +26,7 @@ from batchai.secrets import find_key
 from batchai.sources import Source, open_items, open_source
 from batchai.spec import step_identity, step_shape
 from batchai.spec.identity import address_identity
-from batchai.spec.models import Job, Model, Policies, Prompt, Step
+from batchai.spec.models import Holds, Job, Model, Policies, Prompt, Step
 from batchai.spec.tuning import tuned
 from batchai.store import Reader, Store
 from batchai.store.history import steering_of
@@ -65,8 +66,14 @@ def _uses_text(job: Job) -> bool:
     """Whether anything speaks of `item.text`."""
     where = {} if job.input.where is None else variables_used("{{ " + job.input.where + " }}")
     return "text" in where.get("item", set()).union(
-        *(fields_used(step.prompt) for step in job.steps)
+        *(fields_used(step.prompt) | checked_fields(step) for step in job.steps)
     )
+
+
+def checked_fields(step: Step) -> set[str]:
+    """The item's fields that a step's checks name."""
+    holds = [check.expression for check in step.checks if isinstance(check, Holds)]
+    return set().union(*(variables_used(f"{{{{ {text} }}}}").get("item", set()) for text in holds))
 
 
 def settings_of(step: Step) -> ModelSettings:
@@ -87,7 +94,7 @@ def settings_of(step: Step) -> ModelSettings:
 
 def request_identity(spec: Mapping[str, Any]) -> dict[str, Any]:
     """What of a step's identity, beside the rendered text, makes a request what it is."""
-    parts = ("model", "parameters", "schema", "history")
+    parts = ("model", "parameters", "schema", "checks", "history")
     return {part: spec[part] for part in parts if part in spec}
 
 
@@ -280,6 +287,7 @@ def prepare_step(
         max_tokens=max_tokens_of(step),
         asking=asking,
         answers=AnswerSchema(step.json_schema),
+        checks=checks_of(job, step),
         provider=provider,
         rates=rates,
         policies=step.policies,

@@ -2,6 +2,7 @@
 
 from batchai.schemas.answers import AnswerSchema, Reading
 from batchai.schemas.bounds import default_max_tokens, output_token_bound
+from batchai.schemas.checks import Checks
 from batchai.schemas.dialects import normalise
 from batchai.schemas.fields import TEXT_FIELD, result_fields
 from batchai.schemas.mistakes import schema_mistakes
@@ -10,6 +11,7 @@ from batchai.schemas.parsing import safe_text, safe_value
 __all__ = [
     "TEXT_FIELD",
     "AnswerSchema",
+    "Checks",
     "Reading",
     "default_max_tokens",
     "normalise",

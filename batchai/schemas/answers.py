@@ -29,6 +29,11 @@ class AnswerSchema:
         self._schema = schema
         self._validator = None if schema is None else compiled(schema)
 
+    @property
+    def is_text(self) -> bool:
+        """Whether every text is a result as it stands."""
+        return self._schema is None
+
     def read(self, text: str) -> Reading:
         """The result in `text`; `problem` serves a person, and the model as feedback."""
         if self._schema is None or self._validator is None:

@@ -10,6 +10,7 @@ from typing import Any
 from batchai.domain import MAIN_STEP
 from batchai.errors import SpecError
 from batchai.spec import models
+from batchai.spec.checks import unknown_fields
 from batchai.spec.document import Node, Table, printable, wrong
 from batchai.spec.fields import JOB_NAME
 from batchai.spec.kinds import Reader
@@ -40,7 +41,14 @@ class Draft:
 
 def check_together(draft: Draft, reader: Reader) -> None:
     """Notes the mistakes that lie between fields; looks only at those that were read."""
-    for check in (_check_name, _check_budget, _check_output, _check_expect, _check_fixed_values):
+    for check in (
+        _check_name,
+        _check_budget,
+        _check_output,
+        _check_expect,
+        _check_fixed_values,
+        _check_checks,
+    ):
         with reader.noting():
             check(draft)
 
@@ -73,6 +81,7 @@ def _step(name: str, block: Mapping[str, Any], project: Project) -> models.Step:
         model=_model(block["model"], project),
         prompt=_prompt(block["prompt"]),
         json_schema=block.get("schema"),
+        checks=block.get("checks", ()),
         policies=models.Policies(**_given(block, *_POLICIES)),
         condition=block.get("if"),
         foreach=block.get("foreach"),
@@ -196,6 +205,15 @@ def _check_fixed_values(draft: Draft) -> None:
             for name in values:
                 if known is not None and name not in known:
                     raise wrong(node, f"{name} is no result field; {nearest(name, known)}")
+
+
+def _check_checks(draft: Draft) -> None:
+    for path, block in _blocks(draft):
+        known = _result_fields(block)
+        for check in block.get("checks", ()):
+            if known is not None and "schema" in block:
+                for problem in unknown_fields(check, known):
+                    raise wrong(draft.node(*path, "checks"), problem)
 
 
 def _blocks(draft: Draft) -> list[tuple[tuple[str, ...], Mapping[str, Any]]]:

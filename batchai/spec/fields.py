@@ -5,6 +5,7 @@ from typing import Any
 
 from batchai.spec.addresses import BaseUrl, NoticeUrl, SqlUrl, key_problem
 from batchai.spec.amounts import Duration, Money, Share, ShareOrNumber
+from batchai.spec.checks import CHECKS
 from batchai.spec.document import KEY_REMEDY, Table, wrong
 from batchai.spec.kinds import (
     Anything,
@@ -246,6 +247,7 @@ STEP = Section(
         "model": Field(MODEL, "Which model answers; default: the job's.", is_required=True),
         "prompt": Field(PROMPT, "What is sent.", is_required=True),
         "schema": Field(SchemaKind(), "The result's fields; without it the result is plain text."),
+        "checks": CHECKS,
         "history": Field(HISTORY, "How a conversation is condensed as it grows."),
         **POLICIES,
     }
@@ -255,7 +257,7 @@ STEP = Section(
 def _check_steps(table: Table, values: Mapping[str, Any]) -> None:  # noqa: ARG001
     if "steps" not in table.entries:
         return
-    for name in ("prompt", "schema", "history"):
+    for name in ("prompt", "schema", "checks", "history"):
         if name in table.entries:
             raise wrong(table.entries[name], "belongs to a step here: write it in one of `steps:`")
 
@@ -288,6 +290,7 @@ JOB = Section(
             ShareOrNumber(), "Failed items, or share of them, that still exit with 0."
         ),
         "attempts": Field(Whole(), "Attempts for an item in a run; default 5."),
+        "checks": CHECKS,
         "history": Field(HISTORY, "How a conversation is condensed as it grows."),
         **POLICIES,
         "retain": Field(RETAIN, "What the store keeps of personal data."),
@@ -298,7 +301,7 @@ JOB = Section(
     check=_check_steps,
 )
 
-_OWN_TO_A_JOB = ("version", "name", "finish_by", "steps")
+_OWN_TO_A_JOB = ("checks", "version", "name", "finish_by", "steps")
 DEFAULTS = Section({name: field for name, field in JOB.fields.items() if name not in _OWN_TO_A_JOB})
 
 ACCOUNT_LIMITS = Section({**RATES, "concurrency": Field(Whole(), "Requests in flight.")})

@@ -1,10 +1,10 @@
 """What of a job makes a difference to its results: the parts whose change is noticed and priced."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from batchai.spec.addresses import host_of, is_loopback
-from batchai.spec.models import Job, Model, Step
+from batchai.spec.models import Function, Job, Model, Step
 from batchai.spec.texts import prompt_texts
 from batchai.templates import is_used_whole, variables_used
 
@@ -28,6 +28,7 @@ def step_identity(step: Step, *, variables: Mapping[str, Any] | None = None) -> 
         **_request(step.model),
         "schema": step.json_schema,
         "policies": step.policies.model_dump(mode="json"),
+        **_checks(step, variables or {}),
         **step_shape(step),
     }
 
@@ -62,13 +63,32 @@ def _request(model: Model) -> dict[str, Any]:
     }
 
 
+def _checks(step: Step, variables: Mapping[str, Any]) -> dict[str, Any]:
+    if not step.checks:
+        return {}
+    written: list[Any] = []
+    used: dict[str, Any] = {}
+    for check in step.checks:
+        if isinstance(check, Function):
+            written.append({"function": check.function, "sha256": check.digest})
+            continue
+        written.append(check.expression)
+        used |= _used(variables, [f"{{{{ {check.expression} }}}}"])
+    return {"checks": {"of": written, "vars": used}}
+
+
 def _prompt(step: Step, variables: Mapping[str, Any]) -> dict[str, Any]:
     expressions = [step.condition, step.foreach]
     written = [*prompt_texts(step.prompt), *(f"{{{{ {e} }}}}" for e in expressions if e)]
-    names = set().union(*(variables_used(text).get("vars", set()) for text in written))
-    takes_any = any(is_used_whole(text, "vars") for text in written)
-    used = {name: value for name, value in variables.items() if takes_any or name in names}
+    used = _used(variables, written)
     prompt = step.prompt
     absent = {"attachments": prompt.attachments, "turns": prompt.turns}  # as before there were any
     unused = {name for name, value in absent.items() if not value}
     return {**prompt.model_dump(mode="json", exclude=unused), "vars": used}
+
+
+def _used(variables: Mapping[str, Any], texts: Sequence[str]) -> dict[str, Any]:
+    """Those of the job's `vars` that templates take."""
+    names = set().union(*(variables_used(text).get("vars", set()) for text in texts))
+    takes_any = any(is_used_whole(text, "vars") for text in texts)
+    return {name: value for name, value in variables.items() if takes_any or name in names}

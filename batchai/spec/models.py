@@ -4,6 +4,7 @@ Types are strict here; values are checked, with their place, where they are read
 """
 
 from decimal import Decimal
+from hashlib import sha256
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
@@ -201,6 +202,33 @@ class Policies(Strict):
     on_unknown: Literal["retry", "hold"] = "retry"
 
 
+class Holds(Strict):
+    """A check: an expression over result, item, vars and steps that must hold."""
+
+    expression: str
+
+
+class Function(Strict):
+    """A check: a Python function of a file below the job's folder, with the very text of it."""
+
+    name: str  # as written: file.py:function
+    path: Path
+    source: bytes = Field(repr=False)
+
+    @property
+    def function(self) -> str:
+        """`total` of `checks.py:total`."""
+        return self.name.rpartition(":")[2]
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 of the file."""
+        return sha256(self.source).hexdigest()
+
+
+Check = Holds | Function
+
+
 class Retain(Strict):
     """What the store keeps of personal data."""
 
@@ -232,6 +260,7 @@ class Step(Strict):
     model: Model
     prompt: Prompt
     json_schema: dict[str, Any] | None = None
+    checks: tuple[Check, ...] = ()
     policies: Policies = Policies()
     cache: Literal["auto", "off", "5m", "1h"] = "auto"
     condition: str | None = None  # `if:`
