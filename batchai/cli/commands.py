@@ -154,6 +154,38 @@ def plan(options: argparse.Namespace) -> int:
     return 0
 
 
+def compare(options: argparse.Namespace) -> int:
+    """`batchai compare`."""
+    from batchai.operations.compare import CompareOptions
+    from batchai.operations.compare import compare as ask_models
+    from batchai.operations.report_page import refuse_foreign, write_whole
+    from batchai.reports.comparison_text import comparison_text, headline
+    from batchai.reports.json_text import json_text
+    from batchai.reports.page.comparison import comparison_html
+
+    if options.model is not None:
+        raise SpecError("--model names one model: name those to compare with --models a,b")
+    if options.html is not None:
+        refuse_foreign(options.html)
+    names = [name.strip() for name in options.models.split(",") if name.strip()]
+    others = [_job(options, model=name) for name in names]
+    chosen = CompareOptions(options.sample, options.seed, options.step, options.yes)
+    terminal = Terminal()
+    try:
+        made = asyncio.run(ask_models(_job(options), others, chosen, console=terminal))
+    finally:
+        terminal.close()
+    if options.html is not None:
+        write_whole(options.html, comparison_html(made))
+    if options.json:
+        print(json_text(made))
+    elif options.html is not None:
+        print(f"Wrote {options.html} · {headline(made)}")
+    else:
+        print(comparison_text(made))
+    return made.exit_code
+
+
 def _pilot(options: argparse.Namespace) -> int:
     """`batchai plan --pilot N`."""
     from batchai.cli.plans import pilot_text, pilot_values
@@ -417,6 +449,7 @@ COMMANDS: dict[str, Command] = {
     "stop": stop,
     "notify": notify,
     "plan": plan,
+    "compare": compare,
     "check": check,
     "trust": trust,
     "export": export,

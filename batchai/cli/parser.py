@@ -221,6 +221,41 @@ def _add_weekly(commands: _Commands) -> None:
     )
     plan.add_argument("--models", metavar="A,B", help="the same with each of these, side by side")
     _json(plan)
+    compare = _job_command(
+        commands,
+        "compare",
+        "the same random items through several models: validity, agreement, cost, latency",
+        "batchai compare feedback --models openai/gpt-5.4-mini,anthropic/claude-haiku-4-5",
+        "batchai compare feedback --models openai/gpt-5.4-mini,local/qwen3-0.6b --sample 200 "
+        "--budget 1",
+        "batchai compare feedback --models a/x,b/y --html models.html",
+    )
+    compare.add_argument("--models", metavar="A,B", required=True, help="two or more of them")
+    compare.add_argument(
+        "--sample",
+        type=_number,
+        default=50,
+        metavar="N",
+        help="how many items, drawn at random (default 50); a larger sample holds the smaller one, "
+        "and only what is new is sent",
+    )
+    compare.add_argument(
+        "--seed",
+        type=int,
+        metavar="N",
+        help="another number draws other items (default: that of the job's own sample, or 0)",
+    )
+    compare.add_argument(
+        "--step",
+        metavar="NAME",
+        help="the step whose model is compared (default: the last); those before it run for each "
+        "model, those after it do not run",
+    )
+    compare.add_argument("--yes", action="store_true", help="spend without a budget, do not ask")
+    _json(compare)
+    compare.add_argument(
+        "--html", type=Path, metavar="FILE", help="write one page with tables and disagreements"
+    )
 
     _job_command(
         commands,
@@ -306,7 +341,7 @@ def _add_rare(commands: _Commands) -> None:
     schema.add_argument(
         "of",
         nargs="?",
-        choices=["job", "report", "status", "show"],
+        choices=["job", "report", "status", "show", "compare"],
         default="job",
         help="a job file (default), or the JSON of a command",
     )
@@ -336,7 +371,7 @@ def _add_rare(commands: _Commands) -> None:
         commands,
         "purge",
         "remove all that is stored of a job, overwritten first: answers, costs, older stores, "
-        "backups",
+        "comparisons, backups",
         "batchai purge feedback",
         "batchai purge feedback --export --yes",
         "batchai purge feedback --removed",

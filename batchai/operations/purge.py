@@ -1,7 +1,7 @@
 """`batchai purge`: a job's stored data really removed, or that of rows which left the input."""
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -46,14 +46,16 @@ class Purge:
 def purge(
     job: Job, *, results: bool = False, removed: bool = False, yes: bool = False, console: Console
 ) -> Purge:
-    """Remove the job's store with everything beside it: log, spool, older stores, backups.
+    """Remove the job's store with everything beside it: log, spool, older stores, backups,
+    comparisons.
 
     results: also result files that are as batchai wrote them. removed: only what the store holds of
     rows that left the input, and not the ledger's costs. Raises RefusedError without a yes,
     StoreBusyError while a launch works on the job, StoreError.
     """
     path = job.store_path
-    files = [file for file in everything_of(path, job_file=job.path.name) if file.suffix != ".lock"]
+    everything = everything_of(path, job_file=job.path.name)
+    files = [file for file in everything if file.suffix != ".lock"]
     if not files:
         raise StoreError(f"{path}: no store, nothing to remove")
     if removed and results:
@@ -62,24 +64,23 @@ def purge(
     if not results:
         exports, kept = [], [*exports, *kept]
     _ask(job, [*files, *exports], removed=removed, yes=yes, console=console)
-    with _held(path):
+    with _held(path.with_suffix(".lock"), *(file for file in everything if file.suffix == ".lock")):
         if removed:
             others = [file for file in files if file.suffix == ".db" and file != path]
             return Purge(forgotten=_forget(path), copies=tuple(others))
         files = [*everything_of(path, job_file=job.path.name), *exports]
         for file in files:
             overwrite(file)
-        remove_empty(path.parent)
+        remove_empty(path)
     return Purge(files=tuple(files), kept=tuple(kept))
 
 
 @contextmanager
-def _held(path: Path) -> Iterator[None]:
-    lock = Lock(path.with_suffix(".lock"))
-    try:
+def _held(*paths: Path) -> Iterator[None]:
+    with ExitStack() as stack:
+        for path in sorted(set(paths)):
+            stack.callback(Lock(path).release)
         yield
-    finally:
-        lock.release()
 
 
 def _ask(job: Job, files: list[Path], *, removed: bool, yes: bool, console: Console) -> None:

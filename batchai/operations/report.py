@@ -8,7 +8,7 @@ from batchai.clock import Clock
 from batchai.domain import MAIN_STEP
 from batchai.operations.export import flattened
 from batchai.operations.savings import advice_on, saved
-from batchai.operations.stores import job_lines
+from batchai.operations.stores import compared_costs, job_lines
 from batchai.pricing import from_pico
 from batchai.reports.agreement import Agreement, agreement, stored_agreement
 from batchai.reports.distributions import distributions, latencies_of
@@ -132,6 +132,7 @@ def _report(job: Job, reader: Reader, *, now: datetime, is_working: bool) -> Job
         timeline=timeline(runs[-1].run, ticks) if runs else None,
         distributions=distributions(answered, is_all=is_all),
         advice=advice_on(job, cells, runs, limits, at=now),
+        comparisons=tuple(compared_costs(job.comparisons_folder)),
     )
 
 

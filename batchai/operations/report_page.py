@@ -29,7 +29,7 @@ def write_page(job: Job, path: Path, *, name: str) -> JobReport:
     name: JOB as the user typed it. Raises SpecError where the file is another one than a page of
     ours or cannot be written, StoreError without a store.
     """
-    _refuse_foreign(path)
+    refuse_foreign(path)
     reader = open_reader(job.store_path)
     try:
         reader.hold_pages(PAGES_MB)
@@ -38,7 +38,7 @@ def write_page(job: Job, path: Path, *, name: str) -> JobReport:
             items = _items(job, reader, total=report.item_count)
     finally:
         reader.close()
-    _write(path, page_html(report, items, name))
+    write_whole(path, page_html(report, items, name))
     return report
 
 
@@ -70,7 +70,8 @@ def _asking(job: Job) -> Asking | None:
         return None
 
 
-def _refuse_foreign(path: Path) -> None:
+def refuse_foreign(path: Path) -> None:
+    """Raise SpecError where a file stands that is no page of ours."""
     try:
         with path.open("rb") as file:
             start = file.read(4096).decode("utf-8", "replace")
@@ -84,7 +85,8 @@ def _refuse_foreign(path: Path) -> None:
         raise SpecError(f"{path}: is there and is no report of batchai; name another file")
 
 
-def _write(path: Path, html: str) -> None:
+def write_whole(path: Path, html: str) -> None:
+    """Write a page whole or not at all. Raises SpecError."""
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
         temporary.write_text(html, encoding="utf-8", errors="replace")

@@ -102,12 +102,12 @@ async def run_job(
 
 async def _run(found: Opened, options: RunOptions) -> RunSummary:
     held = _steering(found, options)
-    _recover(found)
+    recover(found)
     store = found.store
     with nullcontext() if options.retry is None else store.retrying(outcomes=options.retry or None):
         approach = approach_to(found.job, found.source, store.reader, changed=options.changed)
         found = await _settle_questions(found, approach, options)
-    progress = _progress(found, approach)
+    progress = progress_of(found, approach)
     is_settled = approach.selection is None and not progress.to_send
     if is_settled and not await asyncio.to_thread(has_stale_groups, store.reader, found.steps):
         return await _nothing_to_send(found, options, progress)
@@ -146,15 +146,21 @@ def _steering(found: Opened, options: RunOptions) -> Steering:
 
 async def _nothing_to_send(found: Opened, options: RunOptions, progress: Progress) -> RunSummary:
     """Everything is settled: no run begins, but the result file is made sure of."""
+    end, code = close_run(found)
+    return await _summary(found, options, end=end, code=code, progress=progress, seconds=0)
+
+
+def close_run(found: Opened) -> tuple[End, int]:
+    """How a launch ends that finds everything settled, and its exit code."""
     end = End(Reason.FINISHED)
     last = found.store.reader.last_run()
     if last is not None and last.ended_at is None:  # its last launch died just before it said so
         found.store.end_run(last.id, now=found.clock.utcnow())
-    code = exit_code(found.job, end, found.store.reader.item_counts(*found.job.step_names))
-    return await _summary(found, options, end=end, code=code, progress=progress, seconds=0)
+    return end, exit_code(found.job, end, found.store.reader.item_counts(*found.job.step_names))
 
 
-def _recover(found: Opened) -> None:
+def recover(found: Opened) -> None:
+    """Settle what launches that died have left behind, and say what may have been billed."""
     hold = holds_unknown(found.job)
     recovery = found.store.recover(hold=hold, now=found.clock.utcnow())
     if not found.job.retain.items:
@@ -261,7 +267,8 @@ _CHANGE_WORDS = {
 }
 
 
-def _progress(found: Opened, approach: Approach) -> Progress:
+def progress_of(found: Opened, approach: Approach) -> Progress:
+    """Where a launch with this approach begins."""
     counts = found.store.reader.item_counts(*found.job.step_names)
     pending = counts.get(State.PENDING, 0)
     return Progress(

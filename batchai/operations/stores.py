@@ -3,13 +3,16 @@
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+from batchai.domain import NO_COST
 from batchai.errors import StoreError
 from batchai.pricing import from_pico
+from batchai.reports.job_report import ComparedCost
 from batchai.reports.jobs import JobLine
 from batchai.store import Reader, aggregates, open_reader
 from batchai.store.lock import is_held
 
 REHEARSAL_MARK = "rehearsal"  # a fact in a store: nothing in it was sent or paid for
+COMPARED_MARK = "compared"  # a fact in a store of a comparison: its model
 
 
 def job_lines(folders: Sequence[Path] = ()) -> list[JobLine]:
@@ -25,6 +28,25 @@ def store_paths(folders: Sequence[Path] = ()) -> Iterator[Path]:
             if path.resolve() not in seen:
                 seen.add(path.resolve())
                 yield path
+
+
+def compared_costs(folder: Path) -> Iterator[ComparedCost]:
+    """What each model of a job's comparisons has cost; one that cannot be read is left out."""
+    for path in sorted(folder.glob("*.db")):
+        try:
+            reader = open_reader(path)
+        except StoreError:
+            continue
+        try:
+            runs = reader.runs()
+            yield ComparedCost(
+                model=reader.meta(COMPARED_MARK) or path.stem,
+                attempts=sum(run.attempts for run in runs),
+                cost_usd=sum((run.cost for run in runs), NO_COST),
+                unconfirmed_usd=sum((run.unconfirmed for run in runs), NO_COST),
+            )
+        finally:
+            reader.close()
 
 
 def _line(path: Path) -> JobLine | None:
@@ -58,6 +80,9 @@ def _read(reader: Reader, path: Path) -> JobLine:
         attempts=sum(run.attempts for run in runs),
         cost_usd=sum((run.cost for run in runs), from_pico(0)),
         unconfirmed_usd=sum((run.unconfirmed for run in runs), from_pico(0)),
+        comparisons_usd=sum(
+            (one.cost_usd for one in compared_costs(path.with_suffix(".compare"))), NO_COST
+        ),
         run_cost_usd=runs[-1].cost if runs else from_pico(0),
         budget_usd=runs[-1].budget if runs else None,
         in_flight=reader.open_attempts()[0],

@@ -45,8 +45,8 @@ def _agreement_of(
     pairs: dict[str, Counter[tuple[str, str]]] = {field: Counter() for field in expect}
     for fields, result in results:
         for field, column in expect.items():
-            given = result.get(field) if isinstance(result, dict) else result
-            pairs[field][_text(fields.get(column)), _text(given)] += 1
+            given = value_of(result, field)
+            pairs[field][as_text(fields.get(column)), as_text(given)] += 1
     return tuple(_agreement(field, column, pairs[field]) for field, column in expect.items())
 
 
@@ -70,9 +70,15 @@ def _agreement(field: str, column: str, pairs: _Pairs) -> Agreement:
     )
 
 
-def _json_as_text(json_text: str | None) -> str:
-    return _text(None if json_text is None else from_json(json_text))
+def value_of(result: Any, field: str) -> Any:
+    """A field of a result; the result itself where it has no fields."""
+    return result.get(field) if isinstance(result, dict) else result
 
 
-def _text(value: object) -> str:
+def as_text(value: object) -> str:
+    """A value as it is compared; nothing and empty text are one."""
     return "" if value is None else str(value).strip().lower()
+
+
+def _json_as_text(json_text: str | None) -> str:
+    return as_text(None if json_text is None else from_json(json_text))

@@ -135,6 +135,16 @@ class AgreementLine:
 
 
 @dataclass(frozen=True, slots=True)
+class ComparedCost:
+    """What one model cost in the job's comparisons; it is in no other figure."""
+
+    model: str
+    attempts: int
+    cost_usd: Decimal
+    unconfirmed_usd: Decimal
+
+
+@dataclass(frozen=True, slots=True)
 class BadRowLine:
     """A row of the input that could not be used."""
 
@@ -161,6 +171,7 @@ class JobReport:
     last_reason: why the last launch ended, None while it works or where it died unnoticed.
     results: the result file, None where there is none. saved: what was not spent. costliest: at
     most ten items. limits, timeline, advice: of the last run. distributions: of answers.
+    comparisons: what `compare` cost, beside all other figures.
     """
 
     job: str
@@ -187,6 +198,7 @@ class JobReport:
     timeline: Timeline | None
     distributions: Distributions
     advice: tuple[Advice, ...]
+    comparisons: tuple[ComparedCost, ...]
 
     @property
     def last_run(self) -> RunLine | None:

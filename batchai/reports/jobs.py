@@ -12,6 +12,7 @@ from batchai.domain import NO_COST, State
 class JobLine:
     """One store. `items`: selected ones by state; costs in USD over all of its runs.
 
+    comparisons_usd: what its comparisons of models cost beside.
     run_cost_usd, budget_usd: of the last run. last_at: when the last launch ended, or began where
     it works still; reason: why it ended. problem: why the store cannot be read; all else is empty.
     """
@@ -24,6 +25,7 @@ class JobLine:
     attempts: int = 0
     cost_usd: Decimal = NO_COST
     unconfirmed_usd: Decimal = NO_COST
+    comparisons_usd: Decimal = NO_COST
     run_cost_usd: Decimal = NO_COST
     budget_usd: Decimal | None = None
     in_flight: int = 0
@@ -63,6 +65,7 @@ class JobTotals:
     attempts: int
     cost_usd: Decimal
     unconfirmed_usd: Decimal
+    comparisons_usd: Decimal
 
 
 def totals_of(lines: Sequence[JobLine]) -> JobTotals:
@@ -76,4 +79,5 @@ def totals_of(lines: Sequence[JobLine]) -> JobTotals:
         attempts=sum(line.attempts for line in lines),
         cost_usd=sum((line.cost_usd for line in lines), NO_COST),
         unconfirmed_usd=sum((line.unconfirmed_usd for line in lines), NO_COST),
+        comparisons_usd=sum((line.comparisons_usd for line in lines), NO_COST),
     )

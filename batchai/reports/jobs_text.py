@@ -1,6 +1,7 @@
 """All jobs as text (what they cost, or how far they are) and as JSON."""
 
 from collections.abc import Sequence
+from decimal import Decimal
 
 from batchai.domain import State
 from batchai.reports.jobs import JobLine, totals_of
@@ -16,7 +17,8 @@ def costs_text(lines: Sequence[JobLine]) -> str:
     """A line a job: what came of it and what it cost."""
     if not lines:
         return _NONE
-    rows = [["job", "succeeded", "failed", "to do", "attempts", "cost", "unconfirmed", "last"]]
+    rows = [["job", "succeeded", "failed", "to do", "attempts", "cost"]]
+    rows[0] += ["unconfirmed", "comparisons", "last"]
     rows += [_cost_row(line) for line in lines if line.problem is None]
     totals = totals_of(lines)
     last = [
@@ -26,7 +28,8 @@ def costs_text(lines: Sequence[JobLine]) -> str:
         _some(totals.pending),
         f"{totals.attempts:,}",
         usd(totals.cost_usd),
-        usd(totals.unconfirmed_usd) if totals.unconfirmed_usd else "",
+        _money(totals.unconfirmed_usd),
+        _money(totals.comparisons_usd),
     ]
     return "\n".join([*table(without_empty_columns([*rows, last]), left=(0,)), *_problems(lines)])
 
@@ -57,7 +60,8 @@ def _cost_row(line: JobLine) -> list[str]:
         _some(line.count(State.PENDING)),
         f"{line.attempts:,}",
         usd(line.cost_usd),
-        usd(line.unconfirmed_usd) if line.unconfirmed_usd else "",
+        _money(line.unconfirmed_usd),
+        _money(line.comparisons_usd),
         "works now" if line.is_working else moment(line.last_at) if line.last_at else "",
     ]
 
@@ -80,6 +84,10 @@ def _progress_row(line: JobLine) -> list[str]:
 
 def _problems(lines: Sequence[JobLine]) -> list[str]:
     return [one_line(line.problem, most=300) for line in lines if line.problem is not None]
+
+
+def _money(amount: Decimal) -> str:
+    return usd(amount) if amount else ""
 
 
 def _some(number: int) -> str:

@@ -3,9 +3,9 @@
 import shlex
 from collections.abc import Iterator, Sequence
 
-from batchai.domain import State
+from batchai.domain import NO_COST, State
 from batchai.reports.advice import Advice
-from batchai.reports.job_report import CostlyLine, RunLine
+from batchai.reports.job_report import ComparedCost, CostlyLine, RunLine
 from batchai.reports.savings import Saved
 from batchai.reports.tables import table
 from batchai.reports.timeline import LimitUse
@@ -44,6 +44,16 @@ def estimate_lines(run: RunLine | None) -> Iterator[str]:
         f"estimated from its {estimate.basis}: {cost}, {span(estimate.seconds)}; "
         f"{came} {usd(run.tally.cost_usd)}, {span(run.working_seconds)}"
     )
+
+
+def comparison_lines(compared: Sequence[ComparedCost]) -> Iterator[str]:
+    """At most one line: what comparisons of models cost beside the job's own runs."""
+    if compared:
+        cost = sum((one.cost_usd for one in compared), NO_COST)
+        unconfirmed = sum((one.unconfirmed_usd for one in compared), NO_COST)
+        beside = f" and {usd(unconfirmed)} unconfirmed" if unconfirmed else ""
+        models = counted(len(compared), "model")
+        yield f"comparisons of {models} cost {usd(cost)}{beside}, beside these figures"
 
 
 def limit_lines(limits: Sequence[LimitUse]) -> Iterator[str]:

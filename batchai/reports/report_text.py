@@ -10,6 +10,7 @@ from batchai.reports.distributions import Latency
 from batchai.reports.job_report import JobReport, ModelLine, OutcomeLine, RunLine
 from batchai.reports.money_text import (
     advice_lines,
+    comparison_lines,
     costliest_lines,
     estimate_lines,
     limit_lines,
@@ -112,6 +113,7 @@ def remarks(report: JobReport) -> Iterator[str]:
     if report.fixed:
         yield f"{counted(report.fixed, 'succeeded item')} with the job's fixed values, no answer"
     yield from estimate_lines(report.last_run)
+    yield from comparison_lines(report.comparisons)
     yield from saved_lines(report.saved)
     yield from limit_lines(report.limits)
     yield from _agreements(report)

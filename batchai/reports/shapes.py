@@ -4,17 +4,23 @@ from typing import Any
 
 from pydantic import TypeAdapter
 
+from batchai.reports.comparison import Comparison
 from batchai.reports.job_report import JobReport
 from batchai.reports.job_status import JobStatus
 from batchai.reports.json_text import SCHEMA_VERSION
 from batchai.reports.shown import Shown
 
-_VALUES: dict[str, Any] = {"report": JobReport, "status": JobStatus, "show": Shown}
+_VALUES: dict[str, Any] = {
+    "report": JobReport,
+    "status": JobStatus,
+    "show": Shown,
+    "compare": Comparison,
+}
 _DRAFT = "https://json-schema.org/draft/2020-12/schema"
 
 
 def json_shape(command: str) -> dict[str, Any]:
-    """JSON Schema of `batchai COMMAND JOB --json`: report, status or show.
+    """JSON Schema of `batchai COMMAND JOB --json`: report, status, show or compare.
 
     Fields may be added while `schema_version` is 1; none is renamed or removed.
     """

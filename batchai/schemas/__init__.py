@@ -4,7 +4,7 @@ from batchai.schemas.answers import AnswerSchema, Reading
 from batchai.schemas.bounds import default_max_tokens, output_token_bound
 from batchai.schemas.checks import Checks
 from batchai.schemas.dialects import normalise
-from batchai.schemas.fields import TEXT_FIELD, result_fields
+from batchai.schemas.fields import TEXT_FIELD, closed_fields, result_fields
 from batchai.schemas.mistakes import schema_mistakes
 from batchai.schemas.parsing import safe_text, safe_value
 
@@ -13,6 +13,7 @@ __all__ = [
     "AnswerSchema",
     "Checks",
     "Reading",
+    "closed_fields",
     "default_max_tokens",
     "normalise",
     "output_token_bound",

@@ -1,8 +1,10 @@
 """`where`, then `sample`, then `limit`: which records of the input are selected."""
 
+import heapq
 import random
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from operator import itemgetter
 from typing import Any
 
 from batchai.errors import TemplateError
@@ -24,8 +26,9 @@ class Selection:
         """The selected entries, in order.
 
         where: bad rows pass, and a row for which it fails becomes one. sample: n of the rows that
-        are left, bad ones included, each with the same chance; the same seed over a grown input
-        keeps most of them. limit: the first of those; bad rows do not count.
+        are left, bad ones included, each with the same chance; of the same seed, a larger sample
+        holds every smaller one, and one of a grown input keeps most of it. limit: the first of
+        those; bad rows do not count.
         """
         if self.where:
             entries = _matching(entries, self.where, self.variables)
@@ -59,16 +62,11 @@ def _matching(
 
 
 def _sampled(entries: Iterator[Entry], sample: Sample) -> Iterator[Entry]:
-    """Algorithm R (Vitter 1985), restored to input order; memory grows with n only."""
+    """The n of the smallest random numbers, in input order; memory grows with n only."""
     chance = random.Random(sample.seed).random  # the one method that stays equal over versions
-    kept: list[tuple[int, Entry]] = []
-    for number, entry in enumerate(entries):
-        if number < sample.n:
-            kept.append((number, entry))
-        elif (slot := int(chance() * (number + 1))) < sample.n:
-            kept[slot] = (number, entry)
-    kept.sort(key=lambda pair: pair[0])
-    for _, entry in kept:
+    drawn = ((chance(), number, entry) for number, entry in enumerate(entries))
+    kept = heapq.nsmallest(sample.n, drawn, key=itemgetter(0, 1))
+    for _, _, entry in sorted(kept, key=itemgetter(1)):
         yield entry
 
 

@@ -300,6 +300,7 @@ class Job(Strict):
     retain: Retain = Retain()
     notify: Notify | None = None
     overridden: frozenset[str] = frozenset()  # dotted fields that the command line gave
+    compared_as: str | None = None  # the stem of a store in `comparisons_folder`
 
     @property
     def item_steps(self) -> tuple[Step, ...]:
@@ -318,5 +319,12 @@ class Job(Strict):
 
     @property
     def store_path(self) -> Path:
-        """`.batchai/NAME.db` beside the job file."""
+        """`.batchai/NAME.db` beside the job file; each model of a comparison has one of its own."""
+        if self.compared_as is not None:
+            return self.comparisons_folder / f"{self.compared_as}.db"
         return self.path.parent / ".batchai" / f"{self.name}.db"
+
+    @property
+    def comparisons_folder(self) -> Path:
+        """Where `compare` keeps a store for each model, beside the job's."""
+        return self.path.parent / ".batchai" / f"{self.name}.compare"

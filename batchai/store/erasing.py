@@ -21,6 +21,7 @@ from batchai.store.files import BACKUPS, sync_folder
 
 _PIECE = bytes(1 << 20)
 _OWN = r"\.db(-wal|-shm)?|\.sock|\.spool|\.exports\.json(\.\d+)?"
+COMPARISONS = ".compare"  # of the folder that holds a job's comparisons
 _COPIES = r"(-\d{8}T\d{6}Z|\.v\d+)\.db(-wal|-shm|-journal)?"
 _FORGET = (
     "UPDATE attempts SET answer = NULL, detail = NULL, request_id = NULL "
@@ -33,7 +34,7 @@ _FORGET = (
 
 def everything_of(path: Path, *, job_file: str) -> list[Path]:
     """Everything of the store at `path` that is there: its files, stores that `--fresh` set aside,
-    rehearsals, and copies in `backups/`; the lock last.
+    rehearsals, comparisons with their locks, and copies in `backups/`; the lock last.
 
     job_file: the job's; a store that belongs to another's, by a name like one of these, is none.
     """
@@ -46,6 +47,7 @@ def everything_of(path: Path, *, job_file: str) -> list[Path]:
         found += [file for file in _matching(path.parent, results) if file not in found]
     copies = re.compile(rf"\.?{name}{_COPIES}(\.[0-9a-f]+)?(\.tmp)?")
     found += _matching(path.parent / BACKUPS, copies)
+    found += _matching(path.with_suffix(COMPARISONS), re.compile(rf".+({_OWN}|\.lock)"))
     lock = path.with_suffix(".lock")
     return [*(file for file in found if file != lock), *([lock] if lock.exists() else [])]
 
@@ -83,9 +85,10 @@ def overwrite(path: Path) -> None:
         ) from error
 
 
-def remove_empty(folder: Path) -> None:
-    """Remove the folder of stores, when no other job has anything in it."""
-    for place in (folder / BACKUPS, folder):
+def remove_empty(path: Path) -> None:
+    """Remove the folder of the store at `path`, when no other job has anything in it."""
+    folder = path.parent
+    for place in (path.with_suffix(COMPARISONS), folder / BACKUPS, folder):
         if not place.is_dir():
             continue
         names = {entry.name for entry in place.iterdir()}

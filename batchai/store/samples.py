@@ -61,3 +61,27 @@ def _taken(reader: Reader, statement: str, values: dict[str, Any]) -> list[Taken
             statement, values
         )
     ]
+
+
+@dataclass(frozen=True, slots=True)
+class ResultAttempt:
+    """An attempt of the run that settled its item. unconfirmed: an open one's worst."""
+
+    outcome: str
+    cost_pico: int
+    unconfirmed_pico: int
+    latency_ms: int | None
+
+
+def attempts_at_results(reader: Reader, step: str) -> list[ResultAttempt]:
+    """All that led to what selected items are settled with now."""
+    rows = reader.query(
+        "SELECT coalesce(a.outcome, 'open'), a.cost_pico, "
+        "CASE WHEN a.outcome IS NULL THEN a.worst_pico ELSE a.unconfirmed_pico END, a.latency_ms "
+        "FROM item_steps AS s JOIN items AS i ON i.id = s.item_id JOIN attempts AS a "
+        "ON a.item_id = s.item_id AND a.step = s.step AND a.run_id = s.run_id "
+        "WHERE s.step = :step AND s.part = 0 AND i.selected = 1 "
+        "AND s.state IN ('succeeded', 'failed')",
+        {"step": step},
+    )
+    return [ResultAttempt(*row) for row in rows]

@@ -2,7 +2,7 @@ import json
 import tracemalloc
 from collections import Counter
 from collections.abc import Iterator
-from itertools import islice
+from itertools import islice, pairwise
 from pathlib import Path
 
 import pytest
@@ -69,6 +69,12 @@ def test_a_sample_is_the_same_each_time_and_in_input_order(numbers: Path) -> Non
     assert picked(numbers, sample=Sample(n=100, seed=7)) == first
     assert picked(numbers, sample=Sample(n=100, seed=8)) != first
     assert picked(numbers, sample=Sample(n=5000)) == list(range(2000))
+
+
+def test_a_larger_sample_holds_every_smaller_one(numbers: Path) -> None:
+    sizes = [set(picked(numbers, sample=Sample(n=n, seed=7))) for n in (10, 50, 51, 400)]
+
+    assert all(small < large for small, large in pairwise(sizes))
 
 
 def test_a_sample_gives_every_record_the_same_chance() -> None:

@@ -21,9 +21,9 @@ _FOLDER = "batchai.reports.page"
 
 def page_html(report: JobReport, items: PageItems, name: str) -> str:
     """The report as HTML. name: JOB as the user typed it, for what to type next."""
-    style, script = _file("page.css"), _file("page.js")
-    return _template().render(
-        policy=_policy(style, script),
+    style, script = file_text("page.css"), file_text("page.js")
+    return template("page.html.j2").render(
+        policy=policy(style, script),
         style=Markup(style),
         script=Markup(script),
         report=report,
@@ -41,7 +41,8 @@ def page_html(report: JobReport, items: PageItems, name: str) -> str:
 
 
 @cache
-def _template() -> Template:
+def template(name: str) -> Template:
+    """A template of this folder, which escapes whatever it is given."""
     environment = Environment(
         autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
@@ -52,13 +53,14 @@ def _template() -> Template:
         "limit_words": limit_words,
     }
     environment.globals["share"] = share
-    return environment.from_string(_file("page.html.j2"))
+    return environment.from_string(file_text(name))
 
 
-def _policy(style: str, script: str) -> str:
-    """Nothing from anywhere: this one style and this one script, by their hashes."""
+def policy(style: str, script: str | None = None) -> str:
+    """Nothing from anywhere: this one style and this one script, if any, by their hashes."""
+    scripts = "" if script is None else f" script-src '{_hash(script)}';"
     return (
-        f"default-src 'none'; style-src '{_hash(style)}'; script-src '{_hash(script)}'; "
+        f"default-src 'none'; style-src '{_hash(style)}';{scripts} "
         "base-uri 'none'; form-action 'none'"
     )
 
@@ -68,5 +70,6 @@ def _hash(text: str) -> str:
     return f"sha256-{base64.b64encode(digest).decode()}"
 
 
-def _file(name: str) -> str:
+def file_text(name: str) -> str:
+    """A file of this folder."""
     return files(_FOLDER).joinpath(name).read_text(encoding="utf-8")
