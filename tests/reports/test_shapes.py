@@ -19,7 +19,7 @@ from tests.kit import KEY, Workspace
 RECORDED = Path(__file__).parent / "shapes"  # a line a field; a new field is a new line
 
 
-@pytest.mark.parametrize("command", ["report", "status", "show"])
+@pytest.mark.parametrize("command", ["report", "status", "show", "compare"])
 def test_no_field_is_renamed_removed_or_of_another_type(command: str) -> None:
     shape = json_shape(command)
     fields = set(_fields(shape, shape, ""))
