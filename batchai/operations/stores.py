@@ -1,6 +1,7 @@
 """The stores that are found in some folders, each looked at without its job file."""
 
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from pathlib import Path
 
 from batchai.domain import NO_COST
@@ -30,23 +31,28 @@ def store_paths(folders: Sequence[Path] = ()) -> Iterator[Path]:
                 yield path
 
 
-def compared_costs(folder: Path) -> Iterator[ComparedCost]:
-    """What each model of a job's comparisons has cost; one that cannot be read is left out."""
+def compared_costs(folder: Path) -> list[ComparedCost]:
+    """What each model of a job's comparisons has cost; a store that cannot be read is left out."""
+    found = []
     for path in sorted(folder.glob("*.db")):
-        try:
-            reader = open_reader(path)
-        except StoreError:
-            continue
-        try:
+        with suppress(StoreError):
+            found.append(_compared_cost(path))
+    return found
+
+
+def _compared_cost(path: Path) -> ComparedCost:
+    reader = open_reader(path)
+    try:
+        with reader.snapshot():
             runs = reader.runs()
-            yield ComparedCost(
+            return ComparedCost(
                 model=reader.meta(COMPARED_MARK) or path.stem,
                 attempts=sum(run.attempts for run in runs),
                 cost_usd=sum((run.cost for run in runs), NO_COST),
-                unconfirmed_usd=sum((run.unconfirmed for run in runs), NO_COST),
+                unconfirmed_usd=sum((run.unconfirmed for run in runs), reader.open_attempts()[1]),
             )
-        finally:
-            reader.close()
+    finally:
+        reader.close()
 
 
 def _line(path: Path) -> JobLine | None:

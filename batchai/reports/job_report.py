@@ -136,7 +136,10 @@ class AgreementLine:
 
 @dataclass(frozen=True, slots=True)
 class ComparedCost:
-    """What one model cost in the job's comparisons; it is in no other figure."""
+    """What one model cost in the job's comparisons; it is in no other figure.
+
+    unconfirmed_usd: open attempts at their worst included.
+    """
 
     model: str
     attempts: int

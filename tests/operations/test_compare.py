@@ -26,6 +26,7 @@ from batchai.simulator import Fault, Rates, Settings, SimRequest, Simulator
 from batchai.spec import Overrides, load_job
 from batchai.spec.models import Job
 from batchai.store.lock import Lock
+from tests.browser import browser_page
 from tests.kit import KEY, Workspace
 
 A, B, C = "openai/gpt-5.4-mini", "openai/gpt-5.4-nano", "openai/gpt-5.5"
@@ -355,6 +356,29 @@ def test_what_models_and_data_wrote_is_no_markup(tmp_path: Path) -> None:
     assert "<script" not in html
     assert "\u202e" not in html
     assert "\u202e" not in comparison_text(made) + json_text(made)
+
+
+async def test_the_page_breaks_no_rule_of_its_own_and_fits_a_phone(
+    space: Workspace, tmp_path: Path
+) -> None:
+    options = CompareOptions(sample=8)
+    made = await compare(loaded(space), jobs(space), options)
+    path = tmp_path / "models.html"
+    path.write_text(comparison_html(made), encoding="utf-8")
+    async with browser_page(tmp_path) as page:
+        await page.send(
+            "Emulation.setDeviceMetricsOverride",
+            width=390,
+            height=800,
+            deviceScaleFactor=1,
+            mobile=True,
+        )
+        await page.open(path)
+        assert await page.value("document.documentElement.scrollWidth") <= 390
+        rows = "[...document.querySelectorAll('main table tbody tr')].map(r => r.innerText)"
+        assert any("gpt-5.4-nano" in row for row in await page.value(rows))
+        assert await page.value("getComputedStyle(document.querySelector('.card')).borderRadius")
+        assert page.complaints == []
 
 
 def test_a_named_step_is_compared_over_the_same_steps_before_it(
