@@ -202,9 +202,12 @@ def test_after_a_kill_the_comparison_goes_on(
     with Simulator(Settings(answer=_answer, faults=hang_amid_the_second)) as sim:
         space = job_of(tmp_path, sim, top="limits: {concurrency: 1}")
         process = space.start("compare", "--models", f"{A},{B}", "--sample", "30", "--budget", "1")
-        sim.wait_for(ITEMS + 10, timeout_seconds=60)
-        process.kill()
-        process.communicate()
+        try:
+            sim.wait_for(ITEMS + 10, timeout_seconds=180)
+        finally:
+            process.kill()
+            _, said = process.communicate()
+        assert "(2 of 2)" in said
         before = len(sim.received)
         made = compared(space, A, B)
         assert made.exit_code == 0
