@@ -126,7 +126,7 @@ def _report(job: Job, reader: Reader, *, now: datetime, is_working: bool) -> Job
         saved=saved(reader, cells, runs),
         costliest=tuple(
             CostlyLine(item.key, item.state, item.attempts, from_pico(item.cost_pico))
-            for item in costliest(reader, limit=_COSTLIEST)
+            for item in costliest(reader, names, limit=_COSTLIEST)
         ),
         limits=limits,
         timeline=timeline(runs[-1].run, ticks) if runs else None,

@@ -4,11 +4,9 @@ import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from batchai.errors import SpecError, TemplateError
-from batchai.operations.opening import asking_of
+from batchai.errors import SpecError
 from batchai.operations.report import PAGES_MB, report_from
-from batchai.operations.show import shown_item
-from batchai.prompts import Asking
+from batchai.operations.show import askings_of, shown_item
 from batchai.reports.job_report import JobReport
 from batchai.reports.page import PageItems, page_html
 from batchai.reports.shown import ShownItem
@@ -44,30 +42,25 @@ def write_page(job: Job, path: Path, *, name: str) -> JobReport:
 
 def _items(job: Job, reader: Reader, *, total: int) -> PageItems:
     """What failed first, then what cost most, as far as there is room."""
-    step = job.item_steps[-1].name
     page = PageItems(total)
-    failed = failed_ids(reader, step, limit=round(_MOST_ITEMS * _FAILED_PART))
+    failed = failed_ids(reader, job.step_names, limit=round(_MOST_ITEMS * _FAILED_PART))
     page.fill(_shown(job, reader, failed), most_bytes=round(_MOST_BYTES * _FAILED_PART))
     known = set(failed)
-    rest = [found for found in costliest_ids(reader, limit=_MOST_ITEMS) if found not in known]
+    rest = [
+        found
+        for found in costliest_ids(reader, job.step_names, limit=_MOST_ITEMS)
+        if found not in known
+    ]
     room = _MOST_ITEMS - len(page.items)
     page.fill(_shown(job, reader, rest[:room]), most_bytes=_MOST_BYTES)
     return page
 
 
 def _shown(job: Job, reader: Reader, ids: Sequence[int]) -> Iterator[ShownItem]:
-    asking = _asking(job)
-    for record in records_of(reader, job.item_steps[-1].name, ids):
-        if record.is_selected:
-            yield shown_item(job, reader, record, asking=asking)
-
-
-def _asking(job: Job) -> Asking | None:
-    """None where the templates are wrong: each item says so."""
-    try:
-        return asking_of(job, job.item_steps[-1])
-    except TemplateError:
-        return None
+    askings = askings_of(job)
+    for records in records_of(reader, job.step_names, ids):
+        if records and records[0].is_selected:
+            yield shown_item(job, reader, records, askings=askings)
 
 
 def refuse_foreign(path: Path) -> None:

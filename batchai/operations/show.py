@@ -1,13 +1,13 @@
 """`batchai show`: items with prompt, answer, attempts and cost; failures with reasons."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from difflib import get_close_matches
 from typing import Any
 
-from batchai.domain import Outcome, State
+from batchai.domain import NO_COST, Outcome, State
 from batchai.errors import SpecError, TemplateError
 from batchai.operations.opening import asking_of
-from batchai.prompts import Asking, is_same_request
+from batchai.prompts import Asking, Kind, Rendered, is_same_request
 from batchai.reports.json_text import json_text
 from batchai.reports.shown import (
     ItemLine,
@@ -16,12 +16,14 @@ from batchai.reports.shown import (
     ShownItem,
     ShownList,
     ShownPrompt,
+    ShownStep,
     Turn,
 )
 from batchai.reports.shown_text import shown_text
 from batchai.reports.words import one_line
 from batchai.spec.models import Job
 from batchai.store import Reader, aggregates, open_reader
+from batchai.store.queries import overall
 from batchai.store.records import (
     AttemptRecord,
     ItemRecord,
@@ -31,12 +33,13 @@ from batchai.store.records import (
     item_records,
 )
 
+_PASSED = frozenset({State.SUCCEEDED, State.SKIPPED})
 _MOST_KEYS = 20_000  # that a mistyped one is compared with
 
 to_text = shown_text
 to_json = json_text
 
-__all__ = ["show", "shown_item", "to_json", "to_text"]
+__all__ = ["askings_of", "show", "shown_item", "to_json", "to_text"]
 
 
 def show(
@@ -58,9 +61,8 @@ def show(
     try:
         with reader.snapshot():
             if key is not None:
-                record = _where_it_stands(job, reader, key)
-                if record is not None:
-                    return shown_item(job, reader, record)
+                if records := item_record(reader, job.step_names, key):
+                    return shown_item(job, reader, records, askings=askings_of(job))
                 if key not in _KINDS:
                     raise SpecError(_no_such_key(job, reader, key))
             wanted = _wanted(job, kind=kind or key, failed=failed, unknown=unknown)
@@ -78,6 +80,8 @@ def _wanted(job: Job, *, kind: str | None, failed: bool, unknown: bool) -> Wante
         return Wanted("unknown")
     if kind is None or kind == State.FAILED:
         return Wanted("failed" if failed or kind else "all")
+    if kind in {State.SUCCEEDED, State.SKIPPED}:
+        return Wanted(kind)
     if kind in _STATES:
         return Wanted("state", kind)
     if kind not in _KINDS:
@@ -87,94 +91,113 @@ def _wanted(job: Job, *, kind: str | None, failed: bool, unknown: bool) -> Wante
 
 def _list(job: Job, reader: Reader, wanted: Wanted, *, limit: int) -> ShownList:
     names = job.step_names
-    matching = 0
-    records: list[ItemRecord] = []
-    for name in names[-1:] if wanted.what == "all" else names:  # each has a row in every step
-        number, found = item_records(reader, name, wanted, limit=limit - len(records))
-        matching += number
-        records += found
+    matching, found = item_records(reader, names, wanted, limit=limit)
     return ShownList(
         job=job.name,
         items={state.value: number for state, number in reader.item_counts(*names).items()},
         failures=reader.failure_counts(*names),
         wanted=f"{wanted.name or wanted.what} items",
         matching=matching,
-        lines=tuple(map(_line, records)),
+        lines=tuple(map(_line, found)),
     )
 
 
 def shown_item(
-    job: Job, reader: Reader, record: ItemRecord, *, asking: Asking | None = None
+    job: Job, reader: Reader, records: Sequence[ItemRecord], *, askings: Mapping[str, Asking | str]
 ) -> ShownItem:
-    """One item in full. asking: the job's, where many items are shown with them."""
-    attempts = attempt_records(reader, record.step, record.id)
-    results = reader.results_of(record.id, job.step_names)
-    others = {name: result for name, result in results.items() if name != record.step}
+    """One item in full. records: it in each step; askings: see `askings_of`."""
+    stands = _where_it_stands(records)
+    results = reader.results_of(stands.id, job.step_names)
+    known = {name: results.get(name) for name in job.step_names}
+    steps = tuple(
+        ShownStep(record.step, _line([record]), _prompts(record, askings[record.step], known))
+        for record in records
+        if record is stands or record.attempts or record.state is not State.WAITING
+    )
+    here = next(step for step in steps if step.name == stands.step)
+    attempts = attempt_records(reader, job.step_names, stands.id)
     return ShownItem(
         job=job.name,
-        item=_line(record),
-        position=record.position,
-        is_selected=record.is_selected,
-        fields=record.fields,
-        settled_at=record.settled_at,
-        prompt=_prompt(job, record, asking, others),
-        attempts=tuple(map(_attempt, attempts)),
-        step=record.step,
-        others=others,
+        item=_line(records),
+        position=stands.position,
+        is_selected=stands.is_selected,
+        fields=stands.fields,
+        settled_at=stands.settled_at,
+        prompt=here.prompts[0],
+        attempts=tuple(_attempt(attempt, askings.get(attempt.step, "")) for attempt in attempts),
+        steps=steps,
     )
 
 
-def _where_it_stands(job: Job, reader: Reader, key: str) -> ItemRecord | None:
+def askings_of(job: Job) -> dict[str, Asking | str]:
+    """What each step that items go through asks; of a wrong template, the mistake."""
+    found: dict[str, Asking | str] = {}
+    for step in job.item_steps:
+        try:
+            found[step.name] = asking_of(job, step)
+        except TemplateError as error:
+            found[step.name] = str(error)
+    return found
+
+
+def _where_it_stands(records: Sequence[ItemRecord]) -> ItemRecord:
     """The item in the step that it has not passed, or in its last one."""
-    record = None
-    for name in job.step_names:
-        found = item_record(reader, name, key)
-        record = found or record
-        if found is not None and found.state not in {State.SUCCEEDED, State.SKIPPED}:
-            break
-    return record
+    return next((record for record in records if record.state not in _PASSED), records[-1])
 
 
-def _prompt(
-    job: Job, record: ItemRecord, asking: Asking | None, results: Mapping[str, Any]
-) -> ShownPrompt:
+def _prompts(
+    record: ItemRecord, asking: Asking | str, results: Mapping[str, Any]
+) -> tuple[ShownPrompt, ...]:
     """Prompts are not stored: rendered again, and compared with what was sent by fingerprint."""
     if record.fields is None:
-        return ShownPrompt((), "cannot be shown: the store does not keep rows (retain.items)")
+        problem = "cannot be shown: the store does not keep rows (retain.items)"
+        return (ShownPrompt((), problem),)
+    if isinstance(asking, str):
+        return (ShownPrompt((), asking),)
     try:
-        step = next(step for step in job.steps if step.name == record.step)
-        asking = asking or asking_of(job, step)
-        known = {name: results.get(name) for name in job.step_names}
-        asked = asking.of(record.fields, known)
-        if not asked.requests:
-            return ShownPrompt((), "the step asks nothing of this item")
-        rendered = asked.requests[0]
+        asked = asking.of(record.fields, results)
     except TemplateError as error:
-        return ShownPrompt((), str(error))
-    turns = [Turn(message.role, message.content) for message in rendered.messages]
-    if rendered.system:
-        turns.insert(0, Turn("system", rendered.system))
+        return (ShownPrompt((), str(error)),)
+    if not asked.requests:
+        return (ShownPrompt((), "the step asks nothing of this item"),)
     as_sent = None
     if record.attempts and record.state is not State.PENDING:
         as_sent = is_same_request(asked.fingerprint, record.fingerprint)
-    return ShownPrompt(tuple(turns), as_sent=as_sent)
-
-
-def _line(record: ItemRecord) -> ItemLine:
-    return ItemLine(
-        key=record.key,
-        state=record.state,
-        kind=record.outcome,
-        error=record.error,
-        result=record.result,
-        model=record.model,
-        attempts=record.attempts,
-        cost_usd=record.cost,
-        unconfirmed_usd=record.unconfirmed,
+    if asking.kind is Kind.TURNS:
+        first, *later = asked.requests
+        asked_later = [Turn(r.messages[-1].role, r.messages[-1].content) for r in later]
+        return (ShownPrompt((*_turns(first), *asked_later), as_sent=as_sent),)
+    first_part = 1 if asking.kind is Kind.EACH else 0
+    return tuple(
+        ShownPrompt(_turns(rendered), as_sent=as_sent, part=part)
+        for part, rendered in enumerate(asked.requests, first_part)
     )
 
 
-def _attempt(record: AttemptRecord) -> ShownAttempt:
+def _turns(rendered: Rendered) -> tuple[Turn, ...]:
+    turns = [Turn(message.role, message.content) for message in rendered.messages]
+    return (Turn("system", rendered.system), *turns) if rendered.system else tuple(turns)
+
+
+def _line(records: Sequence[ItemRecord]) -> ItemLine:
+    """An item over its steps."""
+    stands = _where_it_stands(records)
+    results = {record.step: record.result for record in records if record.result is not None}
+    state = overall(record.state for record in records)
+    return ItemLine(
+        key=stands.key,
+        state=state,
+        kind=state.value if state is State.SUCCEEDED and len(records) > 1 else stands.outcome,
+        error=stands.error,
+        result=results if len(records) > 1 else stands.result,
+        model=stands.model,
+        attempts=sum(record.attempts for record in records),
+        cost_usd=sum((record.cost for record in records), NO_COST),
+        unconfirmed_usd=sum((record.unconfirmed for record in records), NO_COST),
+    )
+
+
+def _attempt(record: AttemptRecord, asking: Asking | str) -> ShownAttempt:
     is_open = record.outcome is None
     return ShownAttempt(
         number=record.number,
@@ -191,7 +214,21 @@ def _attempt(record: AttemptRecord) -> ShownAttempt:
         request_id=record.request_id,
         detail=record.detail,
         answer=record.answer,
+        step=record.step,
+        part=record.part,
+        piece=_piece(
+            record.part, is_talk=not isinstance(asking, str) and asking.kind is Kind.TURNS
+        ),
     )
+
+
+def _piece(part: int, *, is_talk: bool) -> str:
+    """A part in words; see `Talk` for the numbers of turns."""
+    if not part:
+        return ""
+    if not is_talk:
+        return f"part {part}"
+    return f"summary before turn {part // 2 + 1}" if part % 2 else f"turn {part // 2}"
 
 
 def _no_such_key(job: Job, reader: Reader, key: str) -> str:

@@ -1,6 +1,6 @@
 """Items for a person to look at: one in full, or a list of them. JSON: `json_text` of the value."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
 from typing import Any
@@ -21,19 +21,21 @@ class ShownPrompt:
     """An item's prompt, rendered again from its stored row with the job of now.
 
     problem: why it cannot be; then there are no turns. as_sent: whether it is the request that the
-    stored result or failure came of; None where there is none yet.
+    stored result or failure came of; None where there is none yet. part: of a step with several.
     """
 
     turns: tuple[Turn, ...]
     problem: str = ""
     as_sent: bool | None = None
+    part: int = 0
 
 
 @dataclass(frozen=True, slots=True)
 class ShownAttempt:
     """One attempt. outcome None: sent and not recorded. model: who answered, else who was asked.
 
-    answer: what the model wrote where that became no result (a result is the item's).
+    answer: what the model wrote where that became no result (a result is the item's). part: of a
+    step with several requests, `piece` in words.
     """
 
     number: int
@@ -50,13 +52,17 @@ class ShownAttempt:
     request_id: str | None
     detail: str
     answer: str | None
+    step: str = MAIN_STEP
+    part: int = 0
+    piece: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class ItemLine:
     """An item in short. kind: how its last attempt ended, None before the first.
 
-    cost_usd: of all its attempts; unconfirmed_usd: what they may have cost beside.
+    result: of named steps, a map of step → result. cost_usd: of all its attempts;
+    unconfirmed_usd: what they may have cost beside.
     """
 
     key: str
@@ -71,10 +77,20 @@ class ItemLine:
 
 
 @dataclass(frozen=True, slots=True)
+class ShownStep:
+    """An item in a step that it has come to. attempts, costs: of the step."""
+
+    name: str
+    line: ItemLine
+    prompts: tuple[ShownPrompt, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class ShownItem:
     """One item in full. fields: its row, None where the store does not keep it.
 
-    step: where it stands; others: its results in the other steps.
+    prompt: the first of the step where it stands, or of its last. attempts: of all steps, step by
+    step and part by part. steps: those that it has come to.
     position: in the input, from 0. is_selected: whether it is in the input's selection still.
     """
 
@@ -86,8 +102,7 @@ class ShownItem:
     settled_at: datetime | None
     prompt: ShownPrompt
     attempts: tuple[ShownAttempt, ...]
-    step: str = MAIN_STEP
-    others: dict[str, Any] = field(default_factory=dict)
+    steps: tuple[ShownStep, ...]
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,16 +1,26 @@
 """Items as text. Whatever data or a model wrote goes through `printable`."""
 
 import shlex
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import groupby
 from typing import Any
 
 from batchai.domain import MAIN_STEP, State
 from batchai.reports.next_step import is_worth_a_retry
-from batchai.reports.shown import ItemLine, Shown, ShownAttempt, ShownItem, ShownList, ShownPrompt
+from batchai.reports.shown import (
+    ItemLine,
+    Shown,
+    ShownAttempt,
+    ShownItem,
+    ShownList,
+    ShownPrompt,
+    ShownStep,
+)
 from batchai.reports.tables import table, without_empty_columns
 from batchai.reports.words import counted, moment, one_line, printable, usd, wait
 
 _INDENT = "  "
+_MOST_PROMPTS = 20  # of one step
 
 
 def shown_text(shown: Shown, name: str) -> str:
@@ -66,33 +76,50 @@ def _item(shown: ShownItem, name: str) -> Iterator[str]:
         parts.append("not in the input's selection any more")
     yield " · ".join(parts)
     yield from _section("row", _pairs(shown.fields or {}))
-    for step, result in shown.others.items():
-        yield from _section(f"result of step {printable(step)}", _result(result))
-    if shown.step != MAIN_STEP:
-        yield from _section(f"step {printable(shown.step)}", iter(()))
-    yield from _prompt(shown.prompt)
-    if item.error:
-        yield from _section("why", _indented(item.error))
-    if item.state is State.SUCCEEDED:
-        yield from _section(f"result of {printable(item.model or '')}", _result(item.result))
-    if shown.attempts:
-        yield from _section("attempts", _attempts(shown.attempts))
+    for step in shown.steps:
+        yield from _step(step, [each for each in shown.attempts if each.step == step.name])
+    known = {step.name for step in shown.steps}
+    others = [attempt for attempt in shown.attempts if attempt.step not in known]
+    for name, found in groupby(others, key=lambda attempt: attempt.step):
+        yield from _section(f"attempts of step {printable(name)}", _attempts(list(found)))
     if item.state in {State.FAILED, State.UNKNOWN} and is_worth_a_retry(item.kind):
         yield ""
         yield f"next: batchai run {shlex.quote(name)} --retry {item.kind}"
 
 
-def _prompt(prompt: ShownPrompt) -> Iterator[str]:
-    if prompt.problem:
-        yield from _section("prompt", _indented(prompt.problem))
-    for turn in prompt.turns:
-        yield from _section(f"prompt, {turn.role}", _indented(turn.content))
-    if prompt.as_sent is False:
+def _step(step: ShownStep, attempts: Sequence[ShownAttempt]) -> Iterator[str]:
+    line = step.line
+    if step.name != MAIN_STEP:
+        parts = [f"step {printable(step.name)}", _state(line)]
+        parts += [counted(line.attempts, "attempt")] if line.attempts else []
+        parts += [usd(line.cost_usd)] if line.cost_usd else []
+        yield from _section(" · ".join(parts), iter(()))
+    for prompt in step.prompts[:_MOST_PROMPTS]:
+        yield from _prompt(prompt)
+    if len(step.prompts) > _MOST_PROMPTS:
+        yield ""
+        yield f"(and {len(step.prompts) - _MOST_PROMPTS:,} parts more: --json has all)"
+    if step.prompts[0].as_sent is False:
         yield ""
         yield "(the prompt of the job as it is now; what was sent then was different)"
+    if line.error:
+        yield from _section("why", _indented(line.error))
+    if line.state is State.SUCCEEDED:
+        model = f" of {printable(line.model)}" if line.model else ""
+        yield from _section(f"result{model}", _result(line.result))
+    if attempts:
+        yield from _section("attempts", _attempts(attempts))
 
 
-def _attempts(attempts: tuple[ShownAttempt, ...]) -> Iterator[str]:
+def _prompt(prompt: ShownPrompt) -> Iterator[str]:
+    title = f"prompt of part {prompt.part}" if prompt.part else "prompt"
+    if prompt.problem:
+        yield from _section(title, _indented(prompt.problem))
+    for turn in prompt.turns:
+        yield from _section(f"{title}, {turn.role}", _indented(turn.content))
+
+
+def _attempts(attempts: Sequence[ShownAttempt]) -> Iterator[str]:
     rows = [["", "sent", "outcome", "took", "in", "out", "cost", "unconfirmed", "model"]]
     rows += [_attempt_row(attempt) for attempt in attempts]
     aligned = without_empty_columns(rows)
@@ -109,7 +136,7 @@ def _attempts(attempts: tuple[ShownAttempt, ...]) -> Iterator[str]:
 def _attempt_row(attempt: ShownAttempt) -> list[str]:
     tokens = attempt.tokens
     return [
-        f"{attempt.number}",
+        f"{attempt.piece}: {attempt.number}" if attempt.piece else f"{attempt.number}",
         moment(attempt.sent_at),
         "not recorded" if attempt.outcome is None else attempt.outcome.value,
         "" if attempt.latency_seconds is None else wait(attempt.latency_seconds),

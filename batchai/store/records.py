@@ -16,7 +16,7 @@ _ITEM = (
     "s.error, s.result, s.model, s.attempts, s.cost_pico, s.settled_at, "
     "(SELECT sum(CASE WHEN a.outcome IS NULL THEN a.worst_pico ELSE a.unconfirmed_pico END) "
     "FROM attempts AS a WHERE a.item_id = i.id AND a.step = s.step) AS unconfirmed_pico "
-    "FROM items AS i JOIN item_steps AS s ON s.item_id = i.id AND s.step = :step AND s.part = 0 "
+    "FROM items AS i JOIN item_steps AS s ON s.item_id = i.id AND s.step IN :steps AND s.part = 0 "
 )
 _FROM = (
     "FROM item_steps AS s JOIN items AS i ON i.id = s.item_id "
@@ -27,6 +27,11 @@ _CONDITIONS = {
     "failed": " AND s.state IN ('failed', 'unknown')",
     "kind": " AND s.state IN ('failed', 'unknown') AND s.outcome = :name",
     "state": " AND s.state = :name",
+    "succeeded": " AND s.state IN ('succeeded', 'skipped') AND EXISTS (SELECT 1 "
+    "FROM item_steps AS o WHERE o.item_id = s.item_id AND o.part = 0 AND o.step IN :steps "
+    "AND o.state = 'succeeded')",
+    "skipped": " AND s.state = 'skipped' AND NOT EXISTS (SELECT 1 FROM item_steps AS o "
+    "WHERE o.item_id = s.item_id AND o.part = 0 AND o.step IN :steps AND o.state <> 'skipped')",
     "unknown": " AND s.item_id IN (SELECT item_id FROM attempts "
     "WHERE outcome = 'unknown' OR outcome IS NULL)",
 }
@@ -34,7 +39,7 @@ _CONDITIONS = {
 
 @dataclass(frozen=True, slots=True)
 class ItemRecord:
-    """An item and what became of it. fields None: its row is not kept. Costs in USD.
+    """An item and what became of it in a step. fields None: its row is not kept. Costs in USD.
 
     result: of succeeded items. unconfirmed: what its attempts may have cost beside, open ones at
     their worst.
@@ -62,6 +67,8 @@ class ItemRecord:
 class AttemptRecord:
     """An attempt in full; outcome None: it is open. model: as asked for; resolved: who answered."""
 
+    step: str
+    part: int
     number: int
     run: int
     model: str
@@ -82,7 +89,8 @@ class AttemptRecord:
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """Which items: all, failed, of a `kind` (an outcome), in a `state`, or unknown.
+    """Which items: all, failed, of a `kind` (an outcome), in a `state`, succeeded or skipped over
+    all steps, or unknown.
 
     unknown: those with an attempt that was sent and never recorded.
     """
@@ -90,49 +98,72 @@ class Wanted:
     what: str
     name: str = ""
 
+    @property
+    def is_of_one_step(self) -> bool:
+        """Whether an item is so in one of its steps only; else the last step's rows tell."""
+        return self.what in {"failed", "kind"} or self.name == State.PENDING
 
-def item_record(reader: Reader, step: str, key: str) -> ItemRecord | None:
-    """The item of a key, also one that left the input; None where there is none."""
-    rows = reader.query(_ITEM + "WHERE i.key = :key", {"step": step, "key": key})
-    return _item(rows[0]) if rows else None
 
-
-def attempt_records(reader: Reader, step: str, item_id: int) -> list[AttemptRecord]:
-    """All attempts of an item, oldest first."""
-    rows = reader.query(
-        "SELECT * FROM attempts WHERE item_id = :id AND step = :step ORDER BY part, number, id",
-        {"id": item_id, "step": step},
+def item_record(reader: Reader, names: tuple[str, ...], key: str) -> list[ItemRecord]:
+    """The item of a key in these steps, in their order, also one that left the input; none where
+    there is no such item."""
+    return _in_order(
+        reader.query(_ITEM + "WHERE i.key = :key", {"steps": names, "key": key}), names
     )
-    return [_attempt(row) for row in rows]
+
+
+def attempt_records(reader: Reader, names: tuple[str, ...], item_id: int) -> list[AttemptRecord]:
+    """All attempts of an item, step by step and part by part, oldest first."""
+    rows = reader.query(
+        "SELECT * FROM attempts WHERE item_id = :id ORDER BY part, number, id", {"id": item_id}
+    )
+    order = {name: place for place, name in enumerate(names)}
+    return sorted(map(_attempt, rows), key=lambda found: order.get(found.step, len(order)))
 
 
 def item_records(
-    reader: Reader, step: str, wanted: Wanted, *, limit: int
-) -> tuple[int, list[ItemRecord]]:
-    """How many selected items are wanted, and the first of them in the input's order."""
+    reader: Reader, names: tuple[str, ...], wanted: Wanted, *, limit: int
+) -> tuple[int, list[list[ItemRecord]]]:
+    """How many selected items are wanted, and the first of them, in all of these steps."""
     where = _FROM + _CONDITIONS[wanted.what]
-    values = {"step": step, "name": wanted.name}
-    total = reader.query(f"SELECT count(*) {where}", values)[0][0]
-    ids = reader.query(
-        f"SELECT i.id {where} ORDER BY i.position, i.id LIMIT :limit", {**values, "limit": limit}
-    )
-    return int(total), list(records_of(reader, step, [row[0] for row in ids]))
+    total = 0
+    ids: list[int] = []
+    for step in names if wanted.is_of_one_step else names[-1:]:
+        values = {"step": step, "steps": names, "name": wanted.name}
+        total += int(reader.query(f"SELECT count(*) {where}", _needed(values, where))[0][0])
+        page = f"SELECT i.id {where} ORDER BY i.position, i.id LIMIT :limit"
+        rows = reader.query(page, {**_needed(values, where), "limit": limit - len(ids)})
+        ids += [row[0] for row in rows]
+    return total, list(records_of(reader, names, ids))
 
 
-def records_of(reader: Reader, step: str, ids: Iterable[int]) -> Iterator[ItemRecord]:
-    """Items by their ids, one at a time."""
+def records_of(
+    reader: Reader, names: tuple[str, ...], ids: Iterable[int]
+) -> Iterator[list[ItemRecord]]:
+    """Items by their ids, one at a time, each in these steps."""
     for item_id in ids:
-        rows = reader.query(_ITEM + "WHERE i.id = :id", {"step": step, "id": item_id})
-        yield from map(_item, rows)
+        rows = reader.query(_ITEM + "WHERE i.id = :id", {"steps": names, "id": item_id})
+        yield _in_order(rows, names)
 
 
-def failed_ids(reader: Reader, step: str, *, limit: int) -> list[int]:
-    """The first selected items that failed or are held."""
-    where = _FROM + _CONDITIONS["failed"]
+def failed_ids(reader: Reader, names: tuple[str, ...], *, limit: int) -> list[int]:
+    """The first selected items that failed or are held in one of these steps."""
     rows = reader.query(
-        f"SELECT i.id {where} ORDER BY i.id LIMIT :limit", {"step": step, "limit": limit}
+        "SELECT i.id FROM item_steps AS s JOIN items AS i ON i.id = s.item_id "
+        "WHERE s.step IN :steps AND s.part = 0 AND i.selected = 1 "
+        "AND s.state IN ('failed', 'unknown') ORDER BY i.id LIMIT :limit",
+        {"steps": names, "limit": limit},
     )
     return [row[0] for row in rows]
+
+
+def _in_order(rows: Iterable[DatabaseRow], names: tuple[str, ...]) -> list[ItemRecord]:
+    return sorted(map(_item, rows), key=lambda record: names.index(record.step))
+
+
+def _needed(values: dict[str, Any], statement: str) -> dict[str, Any]:
+    """Those that a statement speaks of: the database refuses others."""
+    return {name: value for name, value in values.items() if f":{name}" in statement}
 
 
 def _item(row: DatabaseRow) -> ItemRecord:
@@ -159,6 +190,8 @@ def _item(row: DatabaseRow) -> ItemRecord:
 
 def _attempt(row: DatabaseRow) -> AttemptRecord:
     return AttemptRecord(
+        step=row.step,
+        part=row.part,
         number=row.number,
         run=row.run_id,
         model=row.model,

@@ -4,8 +4,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
 
-from batchai.domain import Usage
-from batchai.store.queries import Reader
+from batchai.domain import State, Usage
+from batchai.store.queries import Reader, overall
 from batchai.store.values import from_ms
 
 _AT_ONCE = 5_000  # ids
@@ -13,7 +13,7 @@ _AT_ONCE = 5_000  # ids
 
 @dataclass(frozen=True, slots=True)
 class CostlyItem:
-    """What an item cost; `state` is that of its last step."""
+    """What an item cost; `state` is that of the item as a whole."""
 
     key: str
     attempts: int
@@ -21,25 +21,39 @@ class CostlyItem:
     state: str
 
 
-def costliest(reader: Reader, *, limit: int) -> list[CostlyItem]:
-    """The items that cost most, all of their steps and attempts together."""
+def costliest(reader: Reader, names: tuple[str, ...], *, limit: int) -> list[CostlyItem]:
+    """The items that cost most, all of these steps and their attempts together.
+
+    The row of a step counts those of its parts, too.
+    """
     rows = reader.query(
-        "SELECT i.key, c.attempts, c.cost, (SELECT state FROM item_steps WHERE item_id = i.id "
-        "AND part = 0 ORDER BY id DESC LIMIT 1) FROM (SELECT item_id, sum(attempts) AS attempts, "
-        "sum(cost_pico) AS cost FROM item_steps WHERE part = 0 GROUP BY item_id "
-        "ORDER BY 3 DESC LIMIT :limit) "
+        "SELECT i.key, c.attempts, c.cost, i.id FROM (SELECT item_id, sum(attempts) AS attempts, "
+        "sum(cost_pico) AS cost FROM item_steps WHERE part = 0 AND step IN :steps "
+        "GROUP BY item_id ORDER BY 3 DESC LIMIT :limit) "
         "AS c JOIN items AS i ON i.id = c.item_id WHERE c.cost > 0 ORDER BY c.cost DESC",
-        {"limit": limit},
+        {"limit": limit, "steps": names},
     )
-    return [CostlyItem(*row) for row in rows]
+    return [
+        CostlyItem(key, attempts, cost, _state(reader, names, item_id))
+        for key, attempts, cost, item_id in rows
+    ]
 
 
-def costliest_ids(reader: Reader, *, limit: int) -> list[int]:
+def _state(reader: Reader, names: tuple[str, ...], item_id: int) -> str:
+    rows = reader.query(
+        "SELECT step, state FROM item_steps WHERE item_id = :id AND part = 0 AND step IN :steps",
+        {"id": item_id, "steps": names},
+    )
+    states = {step: State(state) for step, state in rows}
+    return overall(states[name] for name in names if name in states).value
+
+
+def costliest_ids(reader: Reader, names: tuple[str, ...], *, limit: int) -> list[int]:
     """The ids of the items that cost most, those without any cost last."""
     rows = reader.query(
-        "SELECT item_id FROM item_steps GROUP BY item_id "
+        "SELECT item_id FROM item_steps WHERE part = 0 AND step IN :steps GROUP BY item_id "
         "ORDER BY sum(cost_pico) DESC, item_id LIMIT :limit",
-        {"limit": limit},
+        {"limit": limit, "steps": names},
     )
     return [row[0] for row in rows]
 
@@ -60,7 +74,7 @@ def copied(reader: Reader) -> tuple[int, int]:
     rows = reader.query(
         "SELECT count(*), coalesce(sum(p.cost_pico), 0) FROM item_steps AS s JOIN items AS i "
         "ON i.id = s.item_id JOIN item_steps AS p ON p.item_id = s.copied_from AND p.step = s.step "
-        "WHERE s.copied_from IS NOT NULL AND i.selected = 1"
+        "AND p.part = 0 WHERE s.copied_from IS NOT NULL AND i.selected = 1"
     )
     return int(rows[0][0]), int(rows[0][1])
 

@@ -1,6 +1,7 @@
 """Items to look at: whole, listed, unknown, mistyped, hostile."""
 
 import json
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -8,12 +9,14 @@ import pytest
 
 from batchai.errors import SpecError, StoreError
 from batchai.operations import show as operation
+from batchai.operations.report import report
+from batchai.operations.report_page import write_page
 from batchai.operations.run import RunOptions
 from batchai.reports.shown import Shown, ShownItem, ShownList
-from batchai.simulator import Fault, Settings, Simulator
+from batchai.simulator import Fault, Settings, SimRequest, Simulator
 from batchai.spec.models import Job
 from batchai.store import aggregates, open_reader
-from tests.kit import KEY, Workspace
+from tests.kit import KEY, PRICE, Workspace
 from tests.operations.reported import Made, make
 
 
@@ -199,3 +202,96 @@ def test_refused_items_keep_their_answers_only_where_the_job_keeps_answers(tmp_p
 def test_a_job_that_was_not_run_says_so(tmp_path: Path) -> None:
     with pytest.raises(StoreError, match="no store yet"):
         operation.show(Workspace(tmp_path, "http://127.0.0.1:9/v1").write(1).job())
+
+
+STEPS = """\
+input: {{path: data.csv, key: id}}
+model: {{name: openai/gpt-5.4-mini, base_url: '{url}', api_key_env: SIM_KEY, price: {price}}}
+steps:
+  note: {{prompt: 'Note {{{{ item.text }}}}'}}
+  parts: {{foreach: "['a', 'b']", prompt: 'Part {{{{ each }}}} of {{{{ steps.note }}}}'}}
+  talk: {{prompt: {{system: Be kind, turns: ['One {{{{ item.id }}}}', Two]}}}}
+  last: {{if: 'item.text == "odd"', prompt: 'Last {{{{ item.id }}}}'}}
+output: out.csv
+stop_if: none
+"""
+
+
+@pytest.fixture(scope="module")
+def stepped(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Workspace]:
+    """Item b has failed in its talk, item a has passed all steps but the last, which it skips."""
+
+    def fault(request: SimRequest, _: int) -> Fault | None:
+        return Fault.REFUSED if request.prompt == "One b" else None
+
+    with pytest.MonkeyPatch.context() as patch, Simulator(Settings(faults=fault)) as sim:
+        patch.setenv("SIM_KEY", KEY)
+        space = Workspace(tmp_path_factory.mktemp("steps"), sim.openai_url)
+        space.write({"a": "even", "b": "odd", "c": "odd"})
+        space.job_path.write_text(STEPS.format(url=sim.openai_url, price=PRICE))
+        space.run()
+        yield space
+
+
+def test_all_steps_and_parts_of_an_item_are_shown_in_their_order(stepped: Workspace) -> None:
+    shown = _item(stepped.job(), "a")
+    assert shown.item.state == "succeeded"  # though its last step was skipped
+    assert [(attempt.step, attempt.piece) for attempt in shown.attempts] == [
+        ("note", ""),
+        ("parts", "part 1"),
+        ("parts", "part 2"),
+        ("talk", "turn 1"),
+        ("talk", "turn 2"),
+    ]
+    assert shown.item.attempts == 5
+    assert shown.item.cost_usd == sum(attempt.cost_usd for attempt in shown.attempts) > 0
+    prompts = {step.name: [p.turns for p in step.prompts] for step in shown.steps}
+    note = shown.item.result["note"]
+    assert [turns[0].content for turns in prompts["parts"]] == [
+        f"Part a of {note}",
+        f"Part b of {note}",
+    ]
+    assert [turn.content for turn in prompts["talk"][0]] == ["Be kind", "One a", "Two"]
+    assert all(p.as_sent for step in shown.steps[:3] for p in step.prompts)
+    text = operation.to_text(shown, "job")
+    assert text.startswith("a · succeeded · 5 attempts · $0.0")
+    assert "\nstep parts · succeeded · 2 attempts · $0.0" in text
+    assert "\nprompt of part 2, user\n  Part b of " in text
+    assert "  turn 2: 1  " in text
+
+
+def test_an_item_that_failed_in_a_step_shows_the_steps_that_it_came_to(stepped: Workspace) -> None:
+    shown = _item(stepped.job(), "b")
+    assert (shown.item.state, shown.item.kind) == ("failed", "refused")
+    assert [step.name for step in shown.steps] == ["note", "parts", "talk"]
+    assert "\nwhy\n  turn 1 of 2: the model refused" in operation.to_text(shown, "job")
+
+
+def test_lists_hold_each_item_once_in_the_state_of_the_whole(stepped: Workspace) -> None:
+    job = stepped.job()
+    assert [line.key for line in _list(job, kind="succeeded").lines] == ["a", "c"]
+    assert [(line.key, line.state) for line in _list(job).lines] == [
+        ("a", "succeeded"),
+        ("b", "failed"),
+        ("c", "succeeded"),
+    ]
+    assert [line.key for line in _list(job, kind="refused").lines] == ["b"]
+    assert _list(job, kind="skipped").matching == 0
+
+
+def test_the_report_counts_an_item_once_with_the_state_of_the_whole(stepped: Workspace) -> None:
+    job = stepped.job()
+    items = {item.key: item for item in report(job).costliest}
+    assert {key: item.state for key, item in items.items()} == {
+        "a": "succeeded", "b": "failed", "c": "succeeded"
+    }  # fmt: skip
+    assert items["a"].cost_usd == _item(job, "a").item.cost_usd
+    path = stepped.folder / "page.html"
+    write_page(job, path, name="job.yaml")
+    found = re.search(r'<script[^>]*id="data"[^>]*>(.*?)</script>', path.read_text(), re.DOTALL)
+    assert found is not None
+    held = {item["key"]: item for item in json.loads(found[1])["items"]}
+    assert len(held) == 3
+    assert [turn[0] for turn in held["b"]["prompt"]][:2] == ["note, user", "parts, part 1, user"]
+    assert held["b"]["tries"][-1][1] == "talk · turn 1 · refused"
+    assert held["a"]["state"] == "succeeded"

@@ -1,15 +1,18 @@
 """The items that the page holds, as data that can only be read: never markup, never a script."""
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
+from itertools import islice
 from typing import Any
 
-from batchai.domain import State
-from batchai.reports.shown import ShownAttempt, ShownItem
+from batchai.domain import MAIN_STEP, State
+from batchai.reports.shown import ShownAttempt, ShownItem, ShownPrompt
 from batchai.reports.words import moment, printable, usd, wait
 
 _MOST_TEXT = 4_000  # of one text
+_MOST_PROMPTS = 20  # of one item
+_MOST_ATTEMPTS = 200  # of one item
 _MARKUP = {ord("<"): "\\u003c", ord(">"): "\\u003e", ord("&"): "\\u0026"}
 
 
@@ -53,15 +56,20 @@ class PageItems:
             "error": _cut(item.error),
             "answer": self._held(_text(item.result)) if item.result is not None else None,
             "note": printable(shown.prompt.problem),
-            "prompt": [[turn.role, self._held(turn.content)] for turn in shown.prompt.turns],
-            "tries": [self._attempt(attempt) for attempt in shown.attempts],
+            "prompt": [
+                [f"{title}{turn.role}", self._held(turn.content)]
+                for title, prompt in islice(_prompts(shown), _MOST_PROMPTS)
+                for turn in prompt.turns
+            ],
+            "tries": [self._attempt(attempt) for attempt in shown.attempts[:_MOST_ATTEMPTS]],
         }
 
     def _attempt(self, attempt: ShownAttempt) -> list[Any]:
         outcome = "not recorded" if attempt.outcome is None else attempt.outcome.value
+        where = [attempt.step if attempt.step != MAIN_STEP else "", attempt.piece]
         return [
             moment(attempt.sent_at),
-            outcome,
+            printable(" · ".join([*filter(None, where), outcome])),
             printable(attempt.model),
             "" if attempt.latency_seconds is None else wait(attempt.latency_seconds),
             attempt.tokens.input,
@@ -78,6 +86,15 @@ class PageItems:
             self.texts[text] = len(self.texts)
             self.size += _size(_escaped(text))
         return self.texts[text]
+
+
+def _prompts(shown: ShownItem) -> Iterator[tuple[str, ShownPrompt]]:
+    """Those of all steps, each with the beginning of its title."""
+    for step in shown.steps:
+        for prompt in step.prompts:
+            where = [printable(step.name)] if step.name != MAIN_STEP else []
+            where += [f"part {prompt.part}"] if prompt.part else []
+            yield "".join(f"{word}, " for word in where), prompt
 
 
 def _text(result: Any) -> str:

@@ -99,7 +99,12 @@ def _effort(report: JobReport) -> Iterator[Tile]:
 def _saved(report: JobReport) -> Iterator[Tile]:
     saved = report.saved
     if saved.cache_usd > 0:
-        yield Tile("Saved by caching", usd(saved.cache_usd), "at list prices", tone="good")
+        yield Tile(
+            "Saved by caching",
+            usd(saved.cache_usd),
+            "than without the provider's cache",
+            tone="good",
+        )
     if saved.reused:
         note = f"{counted(saved.reused, 'result')} of earlier runs not paid for again"
         yield Tile("Saved by reuse", usd(saved.reused_usd), note, tone="good")
