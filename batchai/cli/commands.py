@@ -207,6 +207,7 @@ def check(options: argparse.Namespace) -> int:
     from itertools import islice
 
     from batchai.operations.check import check as find
+    from batchai.operations.check import unrendered
     from batchai.spec import find_mistakes
 
     path = find_job(options.job)
@@ -220,7 +221,10 @@ def check(options: argparse.Namespace) -> int:
 
         for line in warnings(job):
             print(f"warning: {line}", file=sys.stderr)
+        left = unrendered(job) if options.all else ""
         print(f"{path.name}: no mistakes found · next: batchai try {options.job}")
+        if left:
+            print(left)
         return 0
     for line in found if options.all else found[:1]:
         print(line, file=sys.stderr)

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from decimal import Decimal
 from typing import Any
 
-from batchai.domain import Estimate
+from batchai.domain import MAIN_STEP, NO_COST, Estimate
 from batchai.engine.runner import Reason
 from batchai.engine.scan import Change
 from batchai.operations.pilot import Pilot
@@ -42,7 +42,7 @@ def plan_text(plan: Plan, name: str) -> str:
         rows.append(f"  {'failed (of these; run --retry failed)':<34} {plan.failed:>9,}")
     if survey.bad_rows:
         rows.append(f"  {'bad rows':<34} {survey.bad_rows:>12,}")
-    lines = [f"A run would send {counted(survey.to_send, 'item')}:", *rows]
+    lines = [f"A run would send {counted(survey.to_send, 'item')}:", *rows, *_step_lines(plan)]
     lines.append(
         f"Tokens: about {estimate.input_tokens:,} in, {estimate.output_tokens:,} out "
         f"({_basis(estimate)})"
@@ -59,6 +59,22 @@ def plan_text(plan: Plan, name: str) -> str:
         lines.append(f"The budget of {usd(budget)} would not be enough.")
     lines.append(f"Next: batchai run {name}")
     return "\n".join(lines)
+
+
+def _step_lines(plan: Plan) -> list[str]:
+    """Requests and price of each named step; reductions are not reckoned."""
+    survey, job = plan.survey, plan.job
+    if job.step_names == (MAIN_STEP,) and not job.reductions:
+        return []
+    lines = ["By step, where a later one is reckoned at one request an item:"]
+    for name in job.step_names:
+        price = "" if plan.is_free else usd(survey.cost_by_step.get(name, NO_COST))
+        words = f"{printable(name)} (requests)"
+        lines.append(f"  {words:<34} {survey.requests[name]:>12,}  {price:>10}")
+    if job.reductions:
+        names = ", ".join(printable(step.name) for step in job.reductions)
+        lines.append(f"Not included: the reduction of {names}")
+    return lines
 
 
 def plans_text(plans: Sequence[Plan], name: str) -> str:
@@ -135,6 +151,15 @@ def plan_values(plan: Plan) -> dict[str, Any]:
             "from_history": plan.estimate.basis != "schema",
             "estimate": plan.estimate,
             "end_of_life": plan.ends,
+            "steps": [
+                {
+                    "step": name,
+                    "requests": survey.requests[name],
+                    "cost_usd": survey.cost_by_step.get(name, NO_COST),
+                }
+                for name in plan.job.step_names
+            ],
+            "not_included": [step.name for step in plan.job.reductions],
             **_shared_values(survey),
         }
     )

@@ -6,6 +6,7 @@ from batchai.domain import MAIN_STEP, State
 from batchai.engine.runner import End, Reason
 from batchai.operations.run import RunSummary
 from batchai.operations.trial import Trial, TriedItem
+from batchai.reports.job_status import reduced_lines
 from batchai.reports.next_step import Standing, next_step
 from batchai.reports.reasons import why_ended
 from batchai.reports.words import counted, printable, share, span, usd
@@ -32,6 +33,7 @@ def run_text(summary: RunSummary, name: str) -> str:
         for found in summary.agreements
         if found.compared
     ]
+    lines += reduced_lines(summary.reductions, name)
     if summary.export is not None:
         lines.append(
             f"Results: {_shown(summary.export.path)} ({counted(summary.export.rows, 'row')})"

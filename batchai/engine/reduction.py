@@ -14,11 +14,10 @@ from typing import Any
 from batchai.domain import Message
 from batchai.engine.flow import PartFailure, Piece
 from batchai.errors import TemplateError
-from batchai.prompts import Prompts, Rendered
+from batchai.prompts import Asking, Prompts, Rendered
 from batchai.spec.models import Reduction
 from batchai.store import Reader
 from batchai.store.values import from_json, to_json
-from batchai.templates import compile_expression
 
 _SEPARATOR = "\x1f"  # between the step and the group, in the key of a group
 
@@ -45,20 +44,19 @@ class Group:
         return prompts.fingerprint(Rendered(None, (Message("user", text),)))
 
 
-def groups_of(reader: Reader, reduction: Reduction, prompts: Prompts) -> dict[str, Group]:
+def groups_of(reader: Reader, reduction: Reduction, asking: Asking) -> dict[str, Group]:
     """The groups by their values as JSON text, in the order of their first items.
 
     Reads every succeeded result of the step once. Raises TemplateError.
     """
-    place = "reduce.by"
-    value_of = compile_expression(reduction.by, place=place) if reduction.by else None
+    value_of = asking.value_of_group
     groups: dict[str, Group] = {}
     for item_id, row, result in reader.succeeded(reduction.of, with_rows=value_of is not None):
         value = None
         if value_of is not None:
             if row is None:
-                raise TemplateError(f"{place}: needs the rows, which the store does not keep")
-            value = value_of(prompts.variables(from_json(row), {}))
+                raise TemplateError("reduce.by: needs the rows, which the store does not keep")
+            value = value_of(asking.prompts.variables(from_json(row), {}))
         name = to_json(value)
         groups.setdefault(name, Group(value)).add(item_id, result)
     return groups

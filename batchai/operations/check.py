@@ -1,12 +1,13 @@
 """`batchai check`: mistakes that can be found without sending anything."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from difflib import get_close_matches
+from itertools import islice
 
+from batchai.domain import MAIN_STEP
 from batchai.engine.scan import duplicate_key
 from batchai.errors import BadRowError, BatchaiError, SourceError, SpecError, TemplateError
-from batchai.exports import check_export
-from batchai.operations.export import columns_of, our_exports, output_path
+from batchai.operations.export import check_exports, columns_of
 from batchai.operations.functions import checks_of
 from batchai.operations.opening import (
     asking_of,
@@ -33,8 +34,7 @@ def check(job: Job, *, every_item: bool = False) -> Iterator[str]:
     yield from spec_mistakes(job)
     try:
         rates_of(job)
-        target = output_path(job)
-        check_export(target, ours=our_exports(job, target))
+        check_exports(job)
         source = open_input(job)
     except BatchaiError as error:
         yield str(error)
@@ -61,6 +61,11 @@ def spec_mistakes(job: Job) -> Iterator[str]:
             yield from (f"{name}: {line}" for line in schema_mistakes(step.json_schema, provider))
         yield from _fixed_value_mistakes(job, step)
         yield from _limit_mistakes(job, step)
+        if step.reduction is not None and step.reduction.by and not job.retain.items:
+            yield (
+                f"{name}: {_block(step)}reduce.by: groups by the items' rows, which the store is "
+                "not to keep; set `retain.items: true`, or reduce without `by`"
+            )
         try:
             asking_of(job, step)
             checks_of(job, step)
@@ -87,8 +92,36 @@ def input_mistakes(job: Job, source: Source) -> Iterator[str]:
                 f"{bad.place}: {bad.problem}; mend it, or pass such rows over with "
                 "`on_bad_row: skip`"
             )
+        yield from islice(_ungrouped(job, source.head()), 1)
     except SourceError as error:
         yield str(error)
+
+
+def unrendered(job: Job) -> str:
+    """The steps whose prompts no check can render, in words; "" where it can all."""
+    later = [step.name for step in job.steps[1:]]
+    if not later:
+        return ""
+    return f"not rendered: {', '.join(later)}, which take the results of earlier steps"
+
+
+def _ungrouped(job: Job, records: Iterable[Record | BadRow]) -> Iterator[str]:
+    """Items that a reduction's `by` gives no value for."""
+    by = [asking_of(job, step) for step in job.reductions]
+    for record in records:
+        if isinstance(record, BadRow):
+            continue
+        for asking in by:
+            try:
+                if asking.value_of_group is not None:
+                    asking.value_of_group(asking.prompts.variables(record.fields, {}))
+            except TemplateError as error:
+                yield f"{record.place}: {error}; write `by` so that it has a value for every row"
+
+
+def _block(step: Step) -> str:
+    """Where a step's fields stand in the job file."""
+    return "" if step.name == MAIN_STEP else f"steps.{step.name}."
 
 
 def _missing_columns(job: Job, source: Source) -> Iterator[str]:
@@ -97,8 +130,12 @@ def _missing_columns(job: Job, source: Source) -> Iterator[str]:
         return
     named = [("input.key", column) for column in job.input.key]
     named += [("expect", column) for column in job.expect.values()]
-    named += [("prompt", field) for step in job.steps for field in sorted(fields_used(step.prompt))]
-    named += [("checks", field) for step in job.steps for field in sorted(checked_fields(step))]
+    named += [
+        (f"{_block(step)}{place}", field)
+        for step in job.steps
+        for place, fields in {**fields_used(step), "checks": checked_fields(step)}.items()
+        for field in sorted(fields)
+    ]
     for place, field in named:
         if field not in columns:
             shown = ", ".join(columns[:_SHOWN_FIELDS])
@@ -140,6 +177,7 @@ def _item_mistakes(job: Job, source: Source) -> Iterator[str]:
             asking.of(record.fields, {})
         except BatchaiError as error:
             yield f"{record.place}: {error}"
+        yield from _ungrouped(job, (record,))
 
 
 def _fixed_value_mistakes(job: Job, step: Step) -> Iterator[str]:

@@ -7,21 +7,18 @@ job starts afresh, and `export` needs no store that it may write to.
 import asyncio
 import os
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import replace
-from functools import partial
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from batchai.domain import MAIN_STEP, ResultRow
 from batchai.errors import SpecError, UnwritableError
-from batchai.exports import ExportSummary, write_export
+from batchai.exports import ExportSummary, check_export, write_export
 from batchai.schemas import TEXT_FIELD, result_fields
-from batchai.spec.models import Job
+from batchai.spec.models import Job, Step
 from batchai.store import Reader, Store, open_reader
 from batchai.store.files import open_private, sync_folder
 from batchai.store.values import from_json, to_json
-
-Rows = Callable[[], Iterator[ResultRow]]
 
 
 def export(job: Job, *, to: Path | None = None, overwrite: bool = False) -> ExportSummary:
@@ -40,6 +37,39 @@ async def export_after(job: Job, store: Store, *, overwrite: bool) -> ExportSumm
     """The export at the end of a launch."""
     path = output_path(job)
     return await asyncio.to_thread(_write, job, store.reader, path=path, overwrite=overwrite)
+
+
+@dataclass(frozen=True, slots=True)
+class ResultFile:
+    """A file of results: of the items over `steps`, or of the groups of one reduction.
+
+    shaped: the store's rows with one map of column → value each.
+    """
+
+    path: Path
+    steps: tuple[str, ...]
+    columns: tuple[str, ...]
+    shaped: Callable[[Iterator[ResultRow]], Iterator[ResultRow]]
+
+
+def result_files(job: Job, path: Path) -> list[ResultFile]:
+    """The files of an export to `path`: that of the items first, then one each reduction."""
+    items = ResultFile(path, job.step_names, columns_of(job), lambda rows: flattened(rows, job))
+    return [items, *(_of_reduction(step, path) for step in job.reductions)]
+
+
+def _of_reduction(step: Step, path: Path) -> ResultFile:
+    def shaped(rows: Iterator[ResultRow]) -> Iterator[ResultRow]:
+        return (replace(row, result=(row.result or {}).get(step.name)) for row in rows)
+
+    columns = result_fields(step.json_schema)
+    return ResultFile(reduction_path(path, step.name), (step.name,), columns, shaped)
+
+
+def check_exports(job: Job, *, overwrite: bool = False) -> None:
+    """Raise ExportError where a file that is not ours stands in the place of the job's results."""
+    for file in result_files(job, output_path(job)):
+        check_export(file.path, overwrite=overwrite, ours=our_exports(job, file.path))
 
 
 def our_exports(job: Job, path: Path) -> list[str]:
@@ -99,20 +129,10 @@ def _write(job: Job, reader: Reader, *, path: Path, overwrite: bool) -> ExportSu
         path.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise UnwritableError(f"{path.parent}: cannot be made ({error.strerror})") from error
-    with reader.view(*job.step_names) as rows:
-        summary = _write_rows(
-            job, lambda: flattened(rows(), job), columns_of(job), path=path, overwrite=overwrite
-        )
-    for step in job.reductions:
-        with reader.view(step.name) as groups:
-            _write_rows(
-                job,
-                partial(_of_groups, groups, step.name),
-                result_fields(step.json_schema),
-                path=reduction_path(path, step.name),
-                overwrite=overwrite,
-            )
-    return summary
+    summaries = [
+        _write_file(job, reader, file, overwrite=overwrite) for file in result_files(job, path)
+    ]
+    return summaries[0]
 
 
 def reduction_path(path: Path, step: str) -> Path:
@@ -120,22 +140,17 @@ def reduction_path(path: Path, step: str) -> Path:
     return path.with_name(f"{path.stem}.{step}{path.suffix}")
 
 
-def _of_groups(rows: Rows, step: str) -> Iterator[ResultRow]:
-    return (replace(row, result=(row.result or {}).get(step)) for row in rows())
-
-
-def _write_rows(
-    job: Job, rows: Rows, fields: tuple[str, ...], *, path: Path, overwrite: bool
-) -> ExportSummary:
-    return write_export(
-        rows,
-        path=path,
-        output=job.output,
-        result_fields=fields,
-        overwrite=overwrite,
-        ours=our_exports(job, path),
-        announce=lambda identities: _remember(job, path, identities),
-    )
+def _write_file(job: Job, reader: Reader, file: ResultFile, *, overwrite: bool) -> ExportSummary:
+    with reader.view(*file.steps) as rows:
+        return write_export(
+            lambda: file.shaped(rows()),
+            path=file.path,
+            output=job.output,
+            result_fields=file.columns,
+            overwrite=overwrite,
+            ours=our_exports(job, file.path),
+            announce=lambda identities: _remember(job, file.path, identities),
+        )
 
 
 def _marks_path(job: Job) -> Path:

@@ -66,7 +66,8 @@ def _uses_text(job: Job) -> bool:
     """Whether anything speaks of `item.text`."""
     where = {} if job.input.where is None else variables_used("{{ " + job.input.where + " }}")
     return "text" in where.get("item", set()).union(
-        *(fields_used(step.prompt) | checked_fields(step) for step in job.steps)
+        *(fields for step in job.steps for fields in fields_used(step).values()),
+        *map(checked_fields, job.steps),
     )
 
 

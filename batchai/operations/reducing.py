@@ -1,6 +1,7 @@
 """The groups of a reduction: what there is to reduce, and which of it is new or has changed."""
 
 import asyncio
+from collections.abc import Mapping
 from functools import partial
 from typing import Any
 
@@ -9,9 +10,13 @@ from batchai.engine.lanes import ToReduce
 from batchai.engine.reduction import Group, Tree, group_key, groups_of
 from batchai.engine.step import PreparedStep
 from batchai.prompts import is_same_request
+from batchai.reports.job_status import FailureLine, ReducedLine
+from batchai.spec.models import Job
 from batchai.store import Reader, Store
+from batchai.store.records import Wanted, item_records
 from batchai.store.values import to_json
 
+_SHOWN_GROUPS = 3  # that failed
 _Operation = tuple[str, tuple[Any, ...]]
 
 
@@ -60,9 +65,34 @@ def has_stale_groups(reader: Reader, steps: tuple[PreparedStep, ...]) -> bool:
     return False
 
 
+def group_name(row: Mapping[str, Any] | None) -> str:
+    """What a person calls a group, by its stored row: the value that its items share."""
+    value = row.get("group") if row else None
+    if value is None:
+        return "all"
+    return value if isinstance(value, str) else to_json(value)
+
+
+def reduced(job: Job, reader: Reader) -> tuple[ReducedLine, ...]:
+    """Where the groups of each reduction stand, and what failed."""
+    return tuple(
+        ReducedLine(step.name, groups, failed=_failed(reader, step.name))
+        for step in job.reductions
+        if (groups := {s.value: n for s, n in reader.state_counts(step.name).items()})
+    )
+
+
+def _failed(reader: Reader, step: str) -> tuple[FailureLine, ...]:
+    _, found = item_records(reader, (step,), Wanted("failed"), limit=_SHOWN_GROUPS, are_groups=True)
+    return tuple(
+        FailureLine(group_name(one.fields), one.outcome or "", one.error, one.settled_at)
+        for (one,) in found
+    )
+
+
 def _groups(reader: Reader, step: PreparedStep) -> dict[str, Group]:
     assert step.reduction is not None
-    found = groups_of(reader, step.reduction, step.prompts)
+    found = groups_of(reader, step.reduction, step.asking)
     return {group_key(step.name, name): group for name, group in found.items()}
 
 

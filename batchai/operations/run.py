@@ -11,7 +11,7 @@ from batchai.engine.progress import Progress
 from batchai.engine.runner import End, Reason
 from batchai.engine.scan import Change
 from batchai.errors import ExportError, RefusedError
-from batchai.exports import ExportSummary, check_export
+from batchai.exports import ExportSummary
 from batchai.operations.changes import (
     Approach,
     Changed,
@@ -22,13 +22,14 @@ from batchai.operations.changes import (
 )
 from batchai.operations.check import refuse_mistakes
 from batchai.operations.console import Console, Silence, StopButton
-from batchai.operations.export import export_after, flattened, our_exports, output_path
+from batchai.operations.export import check_exports, export_after, flattened
 from batchai.operations.launch import Launch, begin_or_continue, exit_code
 from batchai.operations.notify import Notifier
 from batchai.operations.opening import Items, Opened, opened
-from batchai.operations.reducing import has_stale_groups
+from batchai.operations.reducing import has_stale_groups, reduced
 from batchai.operations.survey import Survey, Surveyor
 from batchai.reports.agreement import Agreement, agreement
+from batchai.reports.job_status import ReducedLine
 from batchai.reports.words import counted, moment, tuned_words, usd
 from batchai.spec.models import Job
 from batchai.store import Reader
@@ -71,6 +72,7 @@ class RunSummary:
     export_problem: str
     agreements: tuple[Agreement, ...]
     bad_rows: list[tuple[str, str]]
+    reductions: tuple[ReducedLine, ...] = ()
 
 
 async def run_job(
@@ -89,8 +91,7 @@ async def run_job(
     """
     console = console or Silence()
     refuse_mistakes(job)
-    target = output_path(job)
-    check_export(target, overwrite=options.overwrite, ours=our_exports(job, target))
+    check_exports(job, overwrite=options.overwrite)
     if options.fresh and (old := set_aside(job.store_path)):
         console.say(f"Starting from nothing; the former store is {old.name}.")
     if (why := vanishes(job.store_path.parent)) is not None:
@@ -310,4 +311,5 @@ async def _summary(
         if job.expect
         else (),
         bad_rows=reader.bad_rows(),
+        reductions=reduced(job, reader),
     )

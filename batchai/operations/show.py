@@ -1,12 +1,14 @@
 """`batchai show`: items with prompt, answer, attempts and cost; failures with reasons."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from difflib import get_close_matches
 from typing import Any
 
 from batchai.domain import NO_COST, Outcome, State
 from batchai.errors import SpecError, TemplateError
 from batchai.operations.opening import asking_of
+from batchai.operations.reducing import group_name
 from batchai.prompts import Asking, Kind, Rendered, is_same_request
 from batchai.reports.json_text import json_text
 from batchai.reports.shown import (
@@ -53,7 +55,8 @@ def show(
 ) -> Shown:
     """One item in full where `key` is one's key, else the first items of a sort, in short.
 
-    A `key` that no item has may name a kind (an outcome or a state). failed: failed items and held
+    A `key` that no item has may name a reduction, whose groups are listed, or a kind (an outcome
+    or a state). failed: failed items and held
     ones; unknown: those with an attempt that was sent and never recorded. Raises SpecError for an
     unknown key or kind, naming the nearest, and StoreError without a store.
     """
@@ -63,6 +66,8 @@ def show(
             if key is not None:
                 if records := item_record(reader, job.step_names, key):
                     return shown_item(job, reader, records, askings=askings_of(job))
+                if key in {step.name for step in job.reductions}:
+                    return _groups(job, reader, key, limit=limit)
                 if key not in _KINDS:
                     raise SpecError(_no_such_key(job, reader, key))
             wanted = _wanted(job, kind=kind or key, failed=failed, unknown=unknown)
@@ -99,6 +104,24 @@ def _list(job: Job, reader: Reader, wanted: Wanted, *, limit: int) -> ShownList:
         wanted=f"{wanted.name or wanted.what} items",
         matching=matching,
         lines=tuple(map(_line, found)),
+    )
+
+
+def _groups(job: Job, reader: Reader, step: str, *, limit: int) -> ShownList:
+    """The groups of a reduction, by the value that they share."""
+    wanted = Wanted("all")
+    matching, found = item_records(reader, (step,), wanted, limit=limit, are_groups=True)
+    names = [group_name(record.fields) for (record,) in found]
+    return ShownList(
+        job=job.name,
+        items={state.value: number for state, number in reader.state_counts(step).items()},
+        failures=reader.failure_counts(step),
+        wanted=f"groups of {step}",
+        matching=matching,
+        lines=tuple(
+            replace(_line(records), key=name) for name, records in zip(names, found, strict=True)
+        ),
+        reduction=step,
     )
 
 

@@ -9,6 +9,7 @@ from batchai.clock import Clock
 from batchai.domain import NO_COST, State
 from batchai.engine.control_socket import call
 from batchai.engine.intake import SCAN_MARK
+from batchai.operations.reducing import reduced
 from batchai.operations.stores import job_lines
 from batchai.reports.job_status import FailureLine, JobStatus, LaunchLine, status_text
 from batchai.reports.jobs import JobLine
@@ -115,6 +116,7 @@ def _status(
         slots=live.get("slots"),
         waits_for=live.get("waits_for"),
         wait_seconds=live.get("wait_seconds"),
+        reductions=reduced(job, reader),
     )
 
 

@@ -2,13 +2,12 @@
 
 from collections.abc import Iterable, Iterator
 from itertools import islice
-from pathlib import Path
 from typing import Any
 
 from batchai.domain import State
 from batchai.errors import ExportError
 from batchai.exports.comparing import compare_export
-from batchai.operations.export import columns_of, flattened, our_exports
+from batchai.operations.export import ResultFile, our_exports, result_files
 from batchai.pricing import from_pico
 from batchai.reports.tally import tally
 from batchai.reports.verification import Check, Verification
@@ -42,7 +41,7 @@ def verify(job: Job) -> Verification:
                 _counters(reader),
                 _report(job, reader),
             ]
-        checks.append(_export(job, reader, is_working=is_working))
+        checks += _exports(job, reader, is_working=is_working)
         return Verification(job.name, tuple(checks))
     finally:
         reader.close()
@@ -117,34 +116,43 @@ def _told(job: Job, reader: Reader) -> Iterator[tuple[str, Any, Any]]:
             yield f"{step.name} {state}", shown.get(state, 0), states.get(state, 0)
 
 
-def _export(job: Job, reader: Reader, *, is_working: bool) -> Check:
-    target = job.output.path
-    if target is None or not target.exists():
-        return Check("export", "no result file yet")
+def _exports(job: Job, reader: Reader, *, is_working: bool) -> Iterator[Check]:
+    if job.output.path is None:
+        yield Check("export", "no result file yet")
+        return
+    items, *reduced = result_files(job, job.output.path)
+    yield _export(job, reader, items, is_working=is_working, name="export")
+    for file in reduced:
+        name = f"export of {file.steps[0]}"
+        yield _export(job, reader, file, is_working=is_working, name=name)
+
+
+def _export(job: Job, reader: Reader, file: ResultFile, *, is_working: bool, name: str) -> Check:
+    if not file.path.exists():
+        return Check(name, "no result file yet")
     if is_working:
-        return Check("export", "not compared while a run works")
-    known = our_exports(job, target)
-    if not known:
-        return Check("export", f"{shown_path(target)} was not written by this job, not compared")
-    return _compared(job, reader, target)
+        return Check(name, "not compared while a run works")
+    if not our_exports(job, file.path):
+        return Check(name, f"{shown_path(file.path)} was not written by this job, not compared")
+    return _compared(job, reader, file, name)
 
 
-def _compared(job: Job, reader: Reader, target: Path) -> Check:
+def _compared(job: Job, reader: Reader, file: ResultFile, check: str) -> Check:
     try:
-        with reader.view(*job.step_names) as rows:
+        with reader.view(*file.steps) as rows:
             found = compare_export(
-                lambda: flattened(rows(), job),
-                target,
+                lambda: file.shaped(rows()),
+                file.path,
                 output=job.output,
-                result_fields=columns_of(job),
+                result_fields=file.columns,
             )
     except ExportError as error:
-        return _check("export", "", [str(error)])
-    name = shown_path(target)
+        return _check(check, "", [str(error)])
+    name = shown_path(file.path)
     if not found.different:
-        return Check("export", f"{name} says the same in each of {counted(found.rows, 'row')}")
+        return Check(check, f"{name} says the same in each of {counted(found.rows, 'row')}")
     return Check(
-        "export",
+        check,
         "",
         found.different,
         found.examples,

@@ -39,6 +39,7 @@ class Asked:
 class Asking:
     """The templates and expressions of one step. place: of the step in the job file.
 
+    value_of_group: what `reduce.by` groups an item by, a function of `Prompts.variables`.
     written: bytes of its templates.
     """
 
@@ -51,6 +52,8 @@ class Asking:
         self._place = place
         self._condition = _expression(step.condition, f"{place}.if")
         self._foreach = _expression(step.foreach, f"{place}.foreach")
+        by = step.reduction.by if step.reduction else None
+        self.value_of_group = _expression(by, f"{place}.reduce.by")
 
     def of(self, fields: Mapping[str, Any], results: Mapping[str, Any]) -> Asked:
         """What is asked for an item, after earlier steps gave `results`. Raises TemplateError."""

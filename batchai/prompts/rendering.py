@@ -11,7 +11,7 @@ import orjson
 from batchai.documents import Attacher
 from batchai.domain import Attachment, Message
 from batchai.errors import SourceError, TemplateError
-from batchai.spec.models import Prompt
+from batchai.spec.models import Prompt, Step
 from batchai.spec.texts import prompt_texts
 from batchai.templates import (
     compile_expression,
@@ -210,11 +210,19 @@ def _piece(role: str, content: str) -> bytes:
     return b"\0%b\0%d\0%b" % (role.encode(), len(text), text)
 
 
-def fields_used(prompt: Prompt) -> set[str]:
-    """The item's fields that a prompt names, as far as its templates name them plainly."""
-    used: set[str] = set()
-    for source in prompt_texts(prompt):
-        used |= variables_used(source).get("item", set())
+def fields_used(step: Step) -> dict[str, set[str]]:
+    """The item's fields that a step names plainly, by where: `prompt`, `if`, `foreach`,
+    `reduce.by`."""
+    expressions = {
+        "if": step.condition,
+        "foreach": step.foreach,
+        "reduce.by": step.reduction and step.reduction.by,
+    }
+    texts = {place: [f"{{{{ {text} }}}}"] for place, text in expressions.items() if text}
+    used: dict[str, set[str]] = {}
+    for place, sources in {"prompt": prompt_texts(step.prompt), **texts}.items():
+        found = (variables_used(source).get("item", set()) for source in sources)
+        used[place] = set().union(*found)
     return used
 
 

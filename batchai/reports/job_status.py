@@ -1,6 +1,7 @@
 """Where a job stands now, as a value and as text. Its JSON is `json_text` of the value."""
 
-from collections.abc import Iterator
+import shlex
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
@@ -32,6 +33,16 @@ class FailureLine:
     kind: str
     error: str
     at: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class ReducedLine:
+    """A reduction: its groups by state, and the first that failed; their keys are what the groups
+    share."""
+
+    step: str
+    groups: dict[str, int]
+    failed: tuple[FailureLine, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +84,7 @@ class JobStatus:
     slots: int | None
     waits_for: str | None
     wait_seconds: float | None
+    reductions: tuple[ReducedLine, ...] = ()
 
 
 def status_text(status: JobStatus, name: str) -> str:
@@ -103,9 +115,24 @@ def _lines(status: JobStatus, name: str) -> Iterator[str]:
             for line in status.last_failures
         ]
         yield from table(rows, left=(0, 1, 2))
+    yield from reduced_lines(status.reductions, name)
     following = next_step(_standing(status), name)
     if following is not None and (not status.is_working or status.paused_at is not None):
         yield f"next: {following}"
+
+
+def reduced_lines(reductions: Iterable[ReducedLine], name: str) -> Iterator[str]:
+    """A line a reduction, and one each group that failed, as far as they are given."""
+    for line in reductions:
+        counts = [f"{number:,} {state}" for state, number in line.groups.items()]
+        total = counted(sum(line.groups.values()), "group")
+        step = one_line(line.step)
+        yield f"reduction {step}: {total} · {' · '.join(counts)}"
+        for failed in line.failed:
+            why = one_line(failed.error)
+            yield f"  {one_line(failed.key, most=40)}  {failed.kind}  {why}"
+        if line.failed:
+            yield f"  all: batchai show {shlex.quote(name)} {step}"
 
 
 def _standstill(status: JobStatus) -> list[str]:

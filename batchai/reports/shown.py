@@ -110,6 +110,7 @@ class ShownList:
     """Selected items of one sort. items, failures: how many there are of each state and kind.
 
     wanted: the sort in words; matching: how many are of it, `lines` the first of them.
+    reduction: the step whose groups these are, "" where they are items.
     """
 
     job: str
@@ -118,6 +119,7 @@ class ShownList:
     wanted: str
     matching: int
     lines: tuple[ItemLine, ...]
+    reduction: str = ""
 
 
 Shown = ShownItem | ShownList

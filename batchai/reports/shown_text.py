@@ -40,13 +40,18 @@ def _list(shown: ShownList, name: str) -> Iterator[str]:
         yield f"no {shown.wanted}" if shown.items else ""
         return
     yield ""
-    rows = [["key", "", "attempts", "cost", "unconfirmed", ""]]
+    rows = [["group" if shown.reduction else "key", "", "attempts", "cost", "unconfirmed", ""]]
     rows += [_row(line) for line in shown.lines]
     aligned = without_empty_columns(rows)
     yield from table(aligned, left=(0, 1, len(aligned[0]) - 1))
     yield ""
     if shown.matching > len(shown.lines):
-        yield f"the first {len(shown.lines):,} of {counted(shown.matching, 'item')}; more with -n"
+        what = counted(shown.matching, "group" if shown.reduction else "item")
+        yield f"the first {len(shown.lines):,} of {what}; more with -n"
+    if shown.reduction:
+        if shown.failures:
+            yield f"next: batchai run {job} --retry {next(iter(shown.failures))}"
+        return
     yield f"next: batchai show {job} {shlex.quote(one_line(shown.lines[0].key, most=200))}"
 
 

@@ -20,7 +20,7 @@ _ITEM = (
 )
 _FROM = (
     "FROM item_steps AS s JOIN items AS i ON i.id = s.item_id "
-    "WHERE s.step = :step AND s.part = 0 AND i.selected = 1"
+    "WHERE s.step = :step AND s.part = 0 AND i.selected = :selected"
 )
 _CONDITIONS = {
     "all": "",
@@ -122,14 +122,17 @@ def attempt_records(reader: Reader, names: tuple[str, ...], item_id: int) -> lis
 
 
 def item_records(
-    reader: Reader, names: tuple[str, ...], wanted: Wanted, *, limit: int
+    reader: Reader, names: tuple[str, ...], wanted: Wanted, *, limit: int, are_groups: bool = False
 ) -> tuple[int, list[list[ItemRecord]]]:
-    """How many selected items are wanted, and the first of them, in all of these steps."""
+    """How many selected items are wanted, and the first of them, in all of these steps.
+
+    are_groups: of a reduction, which is the one step.
+    """
     where = _FROM + _CONDITIONS[wanted.what]
     total = 0
     ids: list[int] = []
     for step in names if wanted.is_of_one_step else names[-1:]:
-        values = {"step": step, "steps": names, "name": wanted.name}
+        values = {"step": step, "steps": names, "name": wanted.name, "selected": 1 + are_groups}
         total += int(reader.query(f"SELECT count(*) {where}", _needed(values, where))[0][0])
         page = f"SELECT i.id {where} ORDER BY i.position, i.id LIMIT :limit"
         rows = reader.query(page, {**_needed(values, where), "limit": limit - len(ids)})

@@ -12,10 +12,19 @@ from typing import Any
 
 import pytest
 
+from batchai.cli.plans import plan_text
+from batchai.cli.words import run_text
 from batchai.domain import State
+from batchai.errors import ExportError
+from batchai.operations.check import check, unrendered
+from batchai.operations.plan import plan
 from batchai.operations.run import RunOptions
+from batchai.operations.show import show
+from batchai.operations.status import status
 from batchai.operations.verify import verify
 from batchai.pricing import from_pico
+from batchai.reports.job_status import status_text
+from batchai.reports.shown import ShownList
 from batchai.simulator import Fault, Latency, Settings, SimRequest, Simulator
 from batchai.spec import find_mistakes
 from batchai.store import open_reader
@@ -302,3 +311,94 @@ def test_a_step_that_cannot_be_is_told_with_its_line(
     space.write(1)
     space.steps(*blocks)
     assert re.search(mistake, "\n".join(find_mistakes(space.job_path)))
+
+
+def test_failed_groups_are_told_by_the_run_the_status_and_show(tmp_path: Path) -> None:
+    def fault(request: SimRequest, _attempt: int) -> Fault | None:
+        return Fault.REFUSED if request.prompt == "Sum k1" else None
+
+    with Simulator(Settings(faults=fault)) as sim:
+        space = Steps(tmp_path, sim.openai_url)
+        space.write(3)
+        total = "total: {reduce: {of: note, by: item.id}, prompt: 'Sum {{ group }}'}"
+        end = space.steps("note: {prompt: 'Note {{ item.text }}'}", total).run()
+    assert end.exit_code == 1
+    told = [
+        "reduction total: 3 groups · 1 failed · 2 succeeded",
+        "  k1  refused  node 1: the model refused",
+        "  all: batchai show job total",
+    ]
+    for text in (run_text(end, "job"), status_text(status(space.job()), "job")):
+        assert "\n".join(told) in text
+    shown = show(space.job(), key="total")
+    assert isinstance(shown, ShownList)
+    assert [(line.key, line.kind) for line in shown.lines] == [
+        ("k0", "succeeded"),
+        ("k1", "refused"),
+        ("k2", "succeeded"),
+    ]
+
+
+def test_the_file_of_a_reduction_is_verified_and_never_taken_from_another_hand(
+    space: Steps, sim: Simulator
+) -> None:
+    space.steps(
+        "note: {prompt: 'Note {{ item.text }}'}",
+        "total: {reduce: note, prompt: 'Sum {{ results | tojson }}'}",
+    )
+    file = space.folder / "out.total.csv"
+    file.write_text("mine\n")
+    with pytest.raises(ExportError, match=re.escape("out.total.csv")):
+        space.run()
+    assert not sim.received
+
+    file.unlink()
+    space.run()
+    assert {check.different for check in verify(space.job()).checks} == {0}
+    file.write_text(file.read_text().replace("Sum", "Some"))
+    found = {check.name: check.different for check in verify(space.job()).checks}
+    assert (found["export"], found["export of total"]) == (0, 1)
+
+
+@pytest.mark.parametrize(
+    ("blocks", "mistake"),
+    [
+        (["a: {if: item.txt, prompt: x}"], "a.if: .*data.csv has no column 'txt'; did you mean"),
+        (["a: {foreach: item.txt, prompt: x}"], "a.foreach: .*data.csv has no column 'txt'"),
+        (["a: {prompt: {turns: item.txt}}"], "a.prompt: .*data.csv has no column 'txt'"),
+        (
+            ["a: {prompt: x}", "b: {reduce: {of: a, by: item.txt}, prompt: x}"],
+            "b.reduce.by: .*data.csv has no column 'txt'",
+        ),
+        (
+            ["a: {prompt: x}", "b: {reduce: {of: a, by: item.text + 1}, prompt: x}"],
+            r"data.csv:2: job.yaml: steps.b.reduce.by: .*; write `by` so that",
+        ),
+    ],
+)
+def test_expressions_are_checked_against_the_input(
+    space: Steps, blocks: list[str], mistake: str
+) -> None:
+    assert re.search(mistake, "\n".join(check(space.steps(*blocks).job())))
+
+
+def test_groups_by_rows_that_are_not_kept_are_refused(space: Steps) -> None:
+    space.steps(
+        "a: {prompt: x}",
+        "b: {reduce: {of: a, by: item.text}, prompt: x}",
+        top="retain: {items: false}",
+    )
+    assert "steps.b.reduce.by: groups by the items' rows" in "\n".join(check(space.job()))
+    assert unrendered(space.job()).startswith("not rendered: b,")
+
+
+async def test_a_plan_says_what_each_step_would_send(space: Steps) -> None:
+    space.steps(
+        TRIAGE,
+        "draft: {prompt: 'Draft {{ steps.triage.key }}'}",
+        "total: {reduce: draft, prompt: 'Sum {{ results | tojson }}'}",
+    )
+    text = plan_text(await plan(space.job()), "job")
+    assert re.search(r"\n  triage \(requests\) +6 +\$0\.0", text)
+    assert re.search(r"\n  draft \(requests\) +6 +\$0\.0", text)
+    assert "\nNot included: the reduction of total\n" in text
