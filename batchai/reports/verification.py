@@ -43,7 +43,8 @@ class Verification:
 
 def verification_text(made: Verification) -> str:
     """A line a check, with the differences below it, and the verdict."""
-    lines = [line for check in made.checks for line in _lines(check)]
+    width = max(_NAME_WIDTH, *(len(check.name) for check in made.checks))
+    lines = [line for check in made.checks for line in _lines(check, width)]
     if made.different:
         verdict = f"NOT verified: {counted(made.different, 'difference')}"
     else:
@@ -51,11 +52,11 @@ def verification_text(made: Verification) -> str:
     return "\n".join([*lines, f"{verdict} · {made.job}"])
 
 
-def _lines(check: Check) -> Iterator[str]:
+def _lines(check: Check, width: int) -> Iterator[str]:
     if not check.different:
-        yield f"{check.name:{_NAME_WIDTH}} ok · {check.proof}"
+        yield f"{check.name:{width}} ok · {check.proof}"
         return
-    yield f"{check.name:{_NAME_WIDTH}} {counted(check.different, 'difference')}"
+    yield f"{check.name:{width}} {counted(check.different, 'difference')}"
     for words in check.differences:
         yield f"  {one_line(words, most=300)}"
     if more := check.different - len(check.differences):
