@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from batchai.domain import Message
 from batchai.errors import TemplateError
 from batchai.prompts import Prompts, Rendered, fields_used, is_same_request
-from batchai.spec.models import Prompt, PromptMessage
+from batchai.spec.models import Model, Prompt, PromptMessage, Step
 
 ITEM = {"text": "late again"}
 
@@ -130,11 +130,13 @@ def test_turns_keep_their_order_and_the_user_comes_last() -> None:
     assert made.chars == len("Be brief.mail?yeslate again")
 
 
-def test_the_fields_that_a_prompt_names_are_known() -> None:
+def test_the_fields_that_a_step_names_are_known_by_their_places() -> None:
     turn = PromptMessage(role="user", content="{{ item.a }} {{ vars.x }}")
     prompt = Prompt(system="{{ item['b c'] }}", messages=(turn,), user="{{ item.d.e }}")
 
-    assert fields_used(prompt) == {"a", "b c", "d"}
+    model = Model(name="openai/gpt-5.4-mini")
+    step = Step(model=model, prompt=prompt, condition="item.f > 1", foreach="item.g")
+    assert fields_used(step) == {"prompt": {"a", "b c", "d"}, "if": {"f"}, "foreach": {"g"}}
 
 
 @pytest.mark.parametrize(
