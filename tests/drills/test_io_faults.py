@@ -77,7 +77,7 @@ class Ground:
 
     def job(self, folder: Path, *, is_new: bool) -> Workspace:
         """The same job, new or half done."""
-        shutil.copytree(self.half_done.folder, folder)
+        shutil.copytree(self.half_done.folder, folder, ignore=shutil.ignore_patterns("*.sock"))
         if is_new:
             shutil.rmtree(folder / ".batchai")
         return Workspace(folder, self.sim.openai_url, texts=self.done.texts)
