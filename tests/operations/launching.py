@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
+from batchai.operations.console import StopButton
 from batchai.operations.run import RunOptions, RunSummary, run_job
 from tests.kit import Workspace
 
@@ -21,13 +22,18 @@ class Launched:
 def launched(space: Workspace, *settings: str, resume: bool = False) -> Iterator[Launched]:
     """A launch in another thread, until its end."""
     job, options, found = space.job(*settings), RunOptions(yes=True, resume=resume), Launched()
+    stop = StopButton()
 
     def work() -> None:
-        found.summary = asyncio.run(run_job(job, options))
+        found.summary = asyncio.run(run_job(job, options, stop=stop))
 
     thread = threading.Thread(target=work)
     thread.start()
     try:
         yield found
+    except BaseException:
+        stop.press()  # a test that has failed must not wait for a launch that waits for it
+        stop.press()
+        raise
     finally:
         thread.join()
