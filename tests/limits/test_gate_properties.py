@@ -122,6 +122,7 @@ class GateMachine(RuleBasedStateMachine):
         worst = entry.ask.worst_cost
         cost = min(worst, CENT) if is_paid else NO_COST
         self.settle(entry, cost=cost, unconfirmed=NO_COST if is_paid else worst)
+        self.let_time_pass(0.0)
 
     @precondition(lambda self: any(not entry.is_released for entry in self.log))
     @rule(data=st.data())
@@ -138,12 +139,17 @@ class GateMachine(RuleBasedStateMachine):
 
     @rule(seconds=st.sampled_from([0.0, 0.5, 30.0]))
     def the_provider_says_wait(self, seconds: float) -> None:
-        self.floor = max(self.floor, self.loop.time() + seconds)
-        self.on_loop(lambda: self.gate.hold(seconds))
+        def hold() -> None:
+            self.floor = max(self.floor, self.loop.time() + seconds)
+            self.gate.hold(seconds)
+
+        self.on_loop(hold)
+        self.let_time_pass(0.0)
 
     @rule(signal=st.sampled_from(["succeeded", "congested", "faulted"]))
     def the_provider_answers(self, signal: str) -> None:
         self.on_loop(getattr(self.gate, signal))
+        self.let_time_pass(0.0)
 
     @precondition(lambda self: self.log)
     @rule(data=st.data(), notice=notices)
