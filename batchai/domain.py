@@ -32,7 +32,8 @@ class Outcome(StrEnum):
     TRUNCATED = "truncated"  # cut at max_tokens or at the context window
     REFUSED = "refused"  # the model or a content filter declined
     EMPTY = "empty"  # a normal stop with no text
-    INVALID = "invalid"  # not JSON, or against the schema
+    INVALID = "invalid"  # not JSON, or against the schema, or a check failed
+    DOUBTED = "doubted"  # valid, and asked again of a larger model as `escalate:` says
     # the provider did not serve; worth another attempt
     RATE_LIMITED = "rate_limited"  # 429
     OVERLOADED = "overloaded"  # 529, 503
@@ -42,6 +43,7 @@ class Outcome(StrEnum):
     MALFORMED = "malformed"  # 200 that is not an answer: HTML, an error object, cut JSON
     # the provider will never serve this request
     REJECTED = "rejected"  # 400, 413, 422
+    TOO_LONG = "too_long"  # likewise: the prompt does not fit the model's context window
     # nothing will be served: the run stops, items stay pending
     AUTH_FAILED = "auth_failed"  # 401, 403
     QUOTA_EXHAUSTED = "quota_exhausted"  # no credit, spend limit reached
@@ -51,6 +53,18 @@ class Outcome(StrEnum):
     OVER_LIMIT = "over_limit"  # the request alone exceeds a limit
     # sent, and the process died before it was recorded: may have been billed
     UNKNOWN = "unknown"
+
+
+class Purpose(StrEnum):
+    """Which policy a further attempt was made for; an item's first attempt has none."""
+
+    RETRY = "retry"  # the provider did not serve
+    ON_TRUNCATED = "on_truncated"
+    ON_INVALID = "on_invalid"
+    ON_REFUSED = "on_refused"
+    ON_TOO_LONG = "on_too_long"
+    FALLBACK = "fallback"
+    ESCALATE = "escalate"
 
 
 @dataclass(frozen=True, slots=True)
@@ -222,6 +236,7 @@ class Attempt:
     sent_at: datetime
     worst_cost: Decimal
     part: int = 0  # 0: the step as a whole
+    purpose: Purpose | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,6 +11,7 @@ from typing import assert_never
 from batchai.engine.caching import Warmth
 from batchai.engine.flow import Flow, Way
 from batchai.engine.outage import Outage
+from batchai.engine.policy import next_asker
 from batchai.engine.step import PreparedStep
 from batchai.engine.watch import Watch
 from batchai.engine.ways import Fan, Talk
@@ -32,7 +33,8 @@ class ToReduce:
 class Station:
     """A step at work: its worker, and the requests that are ready to be sent.
 
-    condenser: where summaries of its conversations are made.
+    condenser: where summaries of its conversations are made. ladder: the step at each of the models
+    that it may ask, by their numbers, itself among them; empty where there is but one.
     """
 
     worker: Worker
@@ -41,6 +43,7 @@ class Station:
     warmth: Warmth
     condenser: "Station | None" = None
     groups: Mapping[int, "ToReduce"] | None = None  # of a reduction, by item
+    ladder: "tuple[Station, ...]" = ()
     in_flight: int = 0
     ready: deque[Work] = field(default_factory=deque)
 
@@ -48,6 +51,19 @@ class Station:
     def step(self) -> PreparedStep:
         """The step that is done here."""
         return self.worker.step
+
+    def at(self, asker: int) -> "Station":
+        """Where the model of this number is asked."""
+        return self.ladder[asker] if self.ladder else self
+
+    def asks_next(self, work: Work) -> "Station":
+        """Where work that was recalled goes on."""
+        step = self.step
+        return self.at(
+            next_asker(work.history, policies=step.policies, retries=step.retries)
+            if self.ladder
+            else 0
+        )
 
     def ask(self, flow: Flow) -> Asked:
         """What the step asks for an item; raises TemplateError."""
@@ -95,9 +111,10 @@ class Station:
 
 
 def lanes_of(stations: Sequence[Station]) -> "list[Lane]":
-    """The lanes that stations, and those that condense for them, stand at; each once."""
+    """The lanes that stations, and those that work for them, stand at; each once."""
     lanes = [station.lane for station in stations]
     lanes += [station.condenser.lane for station in stations if station.condenser]
+    lanes += [further.lane for station in stations for further in station.ladder]
     return list(dict.fromkeys(lanes))
 
 
@@ -139,6 +156,7 @@ class Lane:
     def retry(self, station: Station, work: Work, *, due: float) -> None:
         """Another attempt, not before `due`."""
         heapq.heappush(self._waiting, (due, next(self._tickets), station, work))
+        self.wake.set()
 
     def pop(self, now: float) -> tuple[Station, Work] | None:
         """The retry that is due longest, else what is ready; the last step goes first."""

@@ -1,9 +1,12 @@
 """What follows an attempt: pure decisions from the attempts so far.
 
 The history of an item is all that is remembered of it, so that a resumed item goes on where it was:
-with the larger max_tokens, or with the same feedback on its invalid answer.
+with the larger max_tokens, with the same feedback on its invalid answer, at the model of its turn.
+Who is asked has a number: the step's own model 0, then `fallback`, then the one of `escalate`. Each
+has its own retries and repairs, and begins with the request as it was first sent.
 """
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, assert_never
@@ -12,31 +15,46 @@ from tenacity import RetryCallState, stop_after_attempt, wait_random_exponential
 from tenacity.stop import stop_base
 from tenacity.wait import wait_base
 
-from batchai.domain import Message, Outcome
+from batchai.domain import Message, Outcome, Purpose
 from batchai.spec.models import Fixed, Grow, Policies, Policy, Repair
 
 _GROWTH = 2  # a truncated answer is asked for again with twice the max_tokens
-_ANSWERED = frozenset({Outcome.TRUNCATED, Outcome.REFUSED, Outcome.EMPTY, Outcome.INVALID})
+_ANSWERED = frozenset(
+    {Outcome.TRUNCATED, Outcome.REFUSED, Outcome.EMPTY, Outcome.INVALID, Outcome.DOUBTED}
+)
+_WAITING = frozenset({Outcome.RATE_LIMITED, Outcome.OVERLOADED})
+_LEAST_RATIO = 0.1  # of a limit to what was asked for: anything below is no such pair of numbers
+_MARGIN = 0.9  # what is asked for, since tokens are no characters
+_NUMBER = re.compile(r"\d[\d,]*\d")
 _UNCOUNTED = frozenset({Outcome.RATE_LIMITED, Outcome.OVERLOADED, Outcome.UNKNOWN})
 
 
 @dataclass(frozen=True, slots=True)
 class Tried:
-    """What is remembered of an attempt. `is_counted` against `attempts:`."""
+    """What is remembered of an attempt. `is_counted` against `attempts:`.
+
+    answer: of an invalid or doubted one. asker: the number of the model that was asked.
+    """
 
     outcome: Outcome
     max_tokens: int
     detail: str = ""
     answer: str | None = None
     is_counted: bool = True
+    asker: int = 0
+    model: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class Shape:
-    """How the next request differs from the first."""
+    """How the next request differs from the first.
+
+    keeps: the share of its text that fits the model's context window.
+    """
 
     max_tokens: int
     feedback: tuple[Message, ...] = ()
+    keeps: float = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,15 +70,23 @@ class Fix:
 
 
 @dataclass(frozen=True, slots=True)
+class Stand:
+    """The item is done with the answer that was in doubt: the larger model gave none."""
+
+    doubted: Tried
+
+
+@dataclass(frozen=True, slots=True)
 class Fail:
     """The item has failed."""
 
 
 @dataclass(frozen=True, slots=True)
 class Again:
-    """Another attempt, after a delay."""
+    """Another attempt, after a delay, of the model with this number."""
 
     delay_seconds: float
+    asker: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +94,7 @@ class Stop:
     """Nothing will be served any more: the run stops, the item stays pending."""
 
 
-Verdict = Succeed | Fix | Fail | Again | Stop
+Verdict = Succeed | Fix | Stand | Fail | Again | Stop
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,23 +120,87 @@ def is_counted(outcome: Outcome, *, reached: bool) -> bool:
     return outcome not in _UNCOUNTED
 
 
-def next_shape(history: Sequence[Tried], *, max_tokens: int, policies: Policies) -> Shape:
-    """The next request's max_tokens and feedback turns."""
+def next_shape(
+    history: Sequence[Tried], *, max_tokens: int, policies: Policies, asker: int = 0
+) -> Shape:
+    """How the next request to a model differs from the first, by what came of those to it."""
     feedback: tuple[Message, ...] = ()
-    for tried in history:
+    keeps = 1.0
+    for tried in _of(history, asker):
         if tried.outcome is Outcome.TRUNCATED and isinstance(policies.on_truncated, Grow):
             grown = min(tried.max_tokens * _GROWTH, policies.on_truncated.grow)
             max_tokens = max(max_tokens, grown)
         if tried.outcome is Outcome.INVALID and isinstance(policies.on_invalid, Repair):
             feedback = _feedback(tried)
-    return Shape(max_tokens, feedback)
+        if tried.outcome is Outcome.TOO_LONG and policies.on_too_long == "truncate":
+            keeps *= _fitting_share(tried.detail)
+    return Shape(max_tokens, feedback, keeps)
+
+
+def next_asker(history: Sequence[Tried], *, policies: Policies, retries: Retries) -> int:
+    """Who is asked next; for an item that an earlier launch has left."""
+    if not history:
+        return 0
+    found = verdict(history, policies=policies, retries=retries)
+    return found.asker if isinstance(found, Again) else history[-1].asker
+
+
+def purpose(history: Sequence[Tried], *, policies: Policies, asker: int) -> Purpose | None:
+    """Which policy the next attempt is made for; None: it is the first."""
+    if asker:
+        return Purpose.ESCALATE if asker == policies.larger else Purpose.FALLBACK
+    if not history:
+        return None
+    match history[-1].outcome:
+        case Outcome.TRUNCATED:
+            return Purpose.ON_TRUNCATED
+        case Outcome.INVALID | Outcome.EMPTY:
+            return Purpose.ON_INVALID
+        case Outcome.REFUSED:
+            return Purpose.ON_REFUSED
+        case Outcome.TOO_LONG:
+            return Purpose.ON_TOO_LONG
+        case _:
+            return Purpose.RETRY
 
 
 def verdict(history: Sequence[Tried], *, policies: Policies, retries: Retries) -> Verdict:
     """What follows the last attempt of a history."""
     last = history[-1]
+    if last.outcome is Outcome.SUCCEEDED:  # nearly always
+        return Succeed()
+    found = _verdict(_of(history, last.asker), policies=policies, retries=retries)
+    has_failed = isinstance(found, Fail | Fix)
+    if last.asker == policies.larger:
+        return Stand(_doubted(history)) if has_failed else found
+    if last.outcome is Outcome.DOUBTED and policies.larger is not None:
+        return Again(0, policies.larger)
+    if last.asker < len(policies.fallbacks) and _falls_back(last, policies, has_failed=has_failed):
+        return Again(0, last.asker + 1)
+    return found
+
+
+def _falls_back(last: Tried, policies: Policies, *, has_failed: bool) -> bool:
+    """After failures, and in place of waiting where that is named."""
+    after = policies.fallback.on if policies.fallback is not None else ()
+    if last.outcome in _WAITING:
+        return after is not None and last.outcome in after
+    return has_failed and (after is None or last.outcome in after)
+
+
+def _doubted(history: Sequence[Tried]) -> Tried:
+    return next(tried for tried in reversed(history) if tried.outcome is Outcome.DOUBTED)
+
+
+def _of(history: Sequence[Tried], asker: int) -> Sequence[Tried]:
+    return [tried for tried in history if tried.asker == asker]
+
+
+def _verdict(history: Sequence[Tried], *, policies: Policies, retries: Retries) -> Verdict:
+    """What follows the last attempt at one model, as if there were no other."""
+    last = history[-1]
     match last.outcome:
-        case Outcome.SUCCEEDED:
+        case Outcome.SUCCEEDED | Outcome.DOUBTED:
             return Succeed()
         case Outcome.AUTH_FAILED | Outcome.QUOTA_EXHAUSTED | Outcome.UNKNOWN_MODEL:
             return Stop()
@@ -126,6 +216,10 @@ def verdict(history: Sequence[Tried], *, policies: Policies, retries: Retries) -
             | Outcome.UNKNOWN
         ):
             return _after_failure(history, retries)
+        case Outcome.TOO_LONG:
+            is_over = retries.stop(_call_state(_counted(history)))
+            is_cut = policies.on_too_long == "truncate" and not is_over
+            return Again(0, last.asker) if is_cut else Fail()
         case Outcome.REJECTED | Outcome.UNRENDERABLE | Outcome.OVER_LIMIT:
             return Fail()
         case _:
@@ -138,7 +232,7 @@ def _after_failure(history: Sequence[Tried], retries: Retries) -> Verdict:
         return Fail()
     served = [number for number, tried in enumerate(history, 1) if tried.outcome in _ANSWERED]
     row = len(history) - (served[-1] if served else 0)  # failures in a row
-    return Again(float(retries.wait(_call_state(row))))
+    return Again(float(retries.wait(_call_state(row))), history[-1].asker)
 
 
 def _after_answer(history: Sequence[Tried], *, policies: Policies, retries: Retries) -> Verdict:
@@ -149,13 +243,13 @@ def _after_answer(history: Sequence[Tried], *, policies: Policies, retries: Retr
         case "fail":
             return Fail()
         case "retry":
-            return Fail() if is_over else Again(0)
+            return Fail() if is_over else Again(0, last.asker)
         case Grow(grow=most):
-            return Fail() if is_over or last.max_tokens >= most else Again(0)
+            return Fail() if is_over or last.max_tokens >= most else Again(0, last.asker)
         case Repair(repair=times, then=then):
             asked = sum(tried.outcome in {Outcome.INVALID, Outcome.EMPTY} for tried in history)
             if asked <= times and not is_over:
-                return Again(0)
+                return Again(0, last.asker)
             return Fail() if then == "fail" else Fix(then)
         case Fixed(values=values):
             return Fix(values)
@@ -193,3 +287,11 @@ def _feedback(tried: Tried) -> tuple[Message, ...]:
             "Answer the request again, in full, in the form it asks for and nothing else.",
         ),
     )
+
+
+def _fitting_share(detail: str) -> float:
+    """How much of a prompt fits, as far as the provider's words tell: the limit, and beyond it."""
+    numbers = sorted({int(found.replace(",", "")) for found in _NUMBER.findall(detail)})
+    if len(numbers) < 2 or numbers[-2] < _LEAST_RATIO * numbers[-1]:
+        return 0.5
+    return _MARGIN * numbers[-2] / numbers[-1]

@@ -201,8 +201,12 @@ class Runner:
             now = self._clock.monotonic()
             found = lane.pop(now)
             if found is not None:
-                if found[1].tried:
-                    found[1].recall(pool.reader, found[0].step.name)
+                station, work = found
+                if work.tried:
+                    work.recall(pool.reader, station.step)
+                    if (asked := station.asks_next(work)) is not station:
+                        asked.lane.retry(asked, work, due=now)
+                        continue
                 return found
             item = pool.feed.take() if self._may_begin() else None
             if item is not None:
@@ -247,7 +251,7 @@ class Runner:
             station.in_flight -= 1
             station.lane.wake.set()
         match ended.verdict:
-            case policy.Succeed() | policy.Fix():
+            case policy.Succeed() | policy.Fix() | policy.Stand():
                 await route.passed(work, ended.result)
             case policy.Fail():
                 outcome, detail = ended.settlement.outcome.value, ended.settlement.detail
@@ -260,14 +264,15 @@ class Runner:
         station.warmth.take(ended.settlement.usage)
         _tell_gate(station.lane, outcome)
         match ended.verdict:
-            case policy.Again(delay_seconds=delay):
+            case policy.Again(delay_seconds=delay, asker=asker):
                 due = self._clock.monotonic() + delay
-                station.lane.retry(station, ended.work, due=due)
+                asked = station.at(asker)
+                asked.lane.retry(asked, ended.work, due=due)
                 if station.watch is not None:
                     station.watch.ask_again(ended.work.where, outcome)
             case policy.Stop():
                 self.stop(_STOPS[outcome], ended.settlement.detail)
-            case policy.Succeed() | policy.Fix():
+            case policy.Succeed() | policy.Fix() | policy.Stand():
                 if station.watch is not None:
                     station.watch.succeeded(ended.work.where)
             case policy.Fail():

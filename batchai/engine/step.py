@@ -1,9 +1,10 @@
 """One step of a job, made ready for a launch: templates, provider, schema, prices, policies."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
+from typing import Any
 
 from batchai.clock import Clock
 from batchai.domain import Attachment, CacheMark, ModelSettings, Request, Usage
@@ -23,6 +24,8 @@ from batchai.providers import (
 from batchai.schemas import AnswerSchema, Checks
 from batchai.spec.models import Policies, Reduction, Retain
 
+Doubts = Callable[[object, Mapping[str, Any]], bool]
+
 _DEADLINE_BASE_SECONDS = 60.0
 _SLOWEST_TOKENS_PER_SECOND = 10  # a model that writes more slowly than this counts as hung
 _LONGEST_DEADLINE_SECONDS = 900.0  # of an answer that is not streamed: connections are cut then
@@ -36,7 +39,9 @@ class PreparedStep:
 
     account: whose limits its requests count against: provider, address, key and model family.
     following: what items go on with, None after the last step. condenser: what makes summaries of
-    its conversations, where it has any.
+    its conversations, where it has any. asker: the number of this model among those that the step
+    may ask (engine/policy.py); further: the step with each of the others, from 1 on. doubts: tells
+    whether a valid answer is to be asked again of the larger model.
     """
 
     name: str
@@ -56,6 +61,9 @@ class PreparedStep:
     cache: CacheMark | None = None  # of what all requests begin with
     following: str | None = None
     condenser: "Condenser | None" = None
+    asker: int = 0
+    further: "tuple[PreparedStep, ...]" = ()
+    doubts: Doubts | None = None
     reduction: Reduction | None = None
 
     @property

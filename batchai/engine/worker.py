@@ -5,9 +5,20 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from functools import partial
+from typing import Any
 
 from batchai.clock import Clock
-from batchai.domain import NO_COST, Attempt, Outcome, Reply, Request, Settlement, State, Usage
+from batchai.domain import (
+    NO_COST,
+    Attempt,
+    Outcome,
+    Purpose,
+    Reply,
+    Request,
+    Settlement,
+    State,
+    Usage,
+)
 from batchai.engine import policy
 from batchai.engine.flow import Flow
 from batchai.engine.outage import Outage
@@ -15,13 +26,15 @@ from batchai.engine.policy import Shape, Tried, Verdict
 from batchai.engine.step import PreparedStep, deadline_seconds, stream_deadlines
 from batchai.errors import PricingError
 from batchai.limits import Ask, Permit
-from batchai.prompts import Rendered
+from batchai.prompts import Rendered, Shortened, shortened
 from batchai.store import Ledger, Reader
 from batchai.store.ledger import StepEnd
+from batchai.store.queries import AttemptRow
 
 log = logging.getLogger(__name__)
 
 _NO_USAGE = Usage()
+_REMEMBERED = {Outcome.INVALID, Outcome.DOUBTED}  # answers: as feedback, or as a last resort
 _MOST_TOKENS = 10**9  # of one request: a usage beyond it is nonsense
 
 
@@ -51,16 +64,29 @@ class Work:
         """Item and part."""
         return self.flow.item.item_id, self.part
 
-    def recall(self, reader: Reader, step: str) -> None:
+    def recall(self, reader: Reader, step: PreparedStep) -> None:
         """Take up the attempts that still count, so that it goes on where it was."""
-        for row in reversed(reader.attempts_of(self.flow.item.item_id, step, self.part)):
+        for row in reversed(reader.attempts_of(self.flow.item.item_id, step.name, self.part)):
             if row.outcome is None or self.tried == 0:
                 break
+            if row.outcome is Outcome.DOUBTED and row.answer is None:
+                break  # it was not retained: it is asked for anew
             is_counted = policy.is_counted(row.outcome, reached=True)
             self.tried -= is_counted
             self.history.insert(
-                0, Tried(row.outcome, row.max_tokens, row.detail, row.answer, is_counted)
+                0,
+                Tried(
+                    row.outcome,
+                    row.max_tokens,
+                    row.detail,
+                    row.answer,
+                    is_counted,
+                    _asker(row, step),
+                    row.model,
+                ),
             )
+        if self.history and self.history[0].asker == step.policies.larger:
+            self.history.clear()  # without what was doubted
         self.tried = 0
 
 
@@ -122,7 +148,9 @@ class Worker:
         """The next request of an item."""
         step = self.step
         shape = self._shape(work)
-        request = step.request(work.rendered, shape, is_watched=self._on_text is not None)
+        cut = self._shortened(work, shape)
+        rendered = work.rendered if cut is None else cut.rendered
+        request = step.request(rendered, shape, is_watched=self._on_text is not None)
         body = step.provider.encode(request)
         ask, estimate = step.ask(request, body, self._clock)
         return Prepared(request, body, ask, estimate)
@@ -154,6 +182,8 @@ class Worker:
         self._settle(permit, prepared, reply, settlement)
         if isinstance(verdict, policy.Fix):
             result = verdict.values
+        if isinstance(verdict, policy.Stand):
+            result = self._doubted(verdict)
         return Ended(work, settlement, verdict, result)
 
     async def fail_unsent(
@@ -219,9 +249,19 @@ class Worker:
             release=self.step.following if part == 0 else None,
         )
 
-    def _shape(self, work: Work) -> Shape:
+    def _shape(self, work: Work, *more: Tried) -> Shape:
+        step, history = self.step, (*work.history, *more)
         return policy.next_shape(
-            work.history, max_tokens=self.step.max_tokens, policies=self.step.policies
+            history, max_tokens=step.max_tokens, policies=step.policies, asker=step.asker
+        )
+
+    def _shortened(self, work: Work, shape: Shape) -> Shortened | None:
+        """The request with as much of its text as fits; None: as it is."""
+        if shape.keeps == 1:
+            return None
+        flow = work.flow
+        return shortened(
+            work.rendered, keeps=shape.keeps, item=flow.item.row or {}, results=flow.results
         )
 
     def _open(self, work: Work, prepared: Prepared) -> Attempt:
@@ -238,6 +278,9 @@ class Worker:
             input_tokens=prepared.estimate,
             sent_at=self._clock.utcnow(),
             worst_cost=prepared.ask.worst_cost,
+            purpose=policy.purpose(
+                work.history, policies=self.step.policies, asker=self.step.asker
+            ),
         )
 
     async def _exchange(self, work: Work, prepared: Prepared) -> tuple[Reply, object]:
@@ -259,17 +302,36 @@ class Worker:
 
     def _judge(self, work: Work, reply: Reply) -> tuple[Reply, object]:
         """A normal stop is a success only when its answer is valid, and passes the checks."""
+        if reply.outcome is Outcome.TOO_LONG and not self._can_cut(work, reply):
+            detail = f"{reply.detail}; no text of the item is long enough to be cut"
+            return replace(reply, outcome=Outcome.REJECTED, detail=detail), None
         if reply.outcome is not Outcome.SUCCEEDED:
             return reply, None
         reading = self.step.answers.read(reply.text)
         problem = reading.problem or self._unchecked(work.flow, reading.value)
         if problem is not None:
             return replace(reply, outcome=Outcome.INVALID, detail=problem), None
+        if self.step.doubts is not None and self.step.doubts(
+            reading.value, self._variables(work.flow)
+        ):
+            return replace(reply, outcome=Outcome.DOUBTED), reading.value
         return reply, reading.value
 
+    def _can_cut(self, work: Work, reply: Reply) -> bool:
+        """Whether a prompt that is too long can be made to fit, if that is to be tried at all."""
+        if self.step.policies.on_too_long == "fail":
+            return True
+        tried = Tried(reply.outcome, 0, reply.detail, asker=self.step.asker)
+        return self._shortened(work, self._shape(work, tried)) is not None
+
     def _unchecked(self, flow: Flow, result: object) -> str | None:
-        variables = self.step.prompts.variables(flow.item.row or {}, flow.results)
-        return self.step.checks.problem(result, variables)
+        return self.step.checks.problem(result, self._variables(flow))
+
+    def _variables(self, flow: Flow) -> dict[str, Any]:
+        return self.step.prompts.variables(flow.item.row or {}, flow.results)
+
+    def _doubted(self, verdict: policy.Stand) -> object:
+        return self.step.answers.read(verdict.doubted.answer or "").value
 
     def _priced(self, reply: Reply) -> tuple[Reply, Decimal]:
         """Reply and cost; a usage that makes no sense is none, so that the worst case is charged.
@@ -317,7 +379,9 @@ class Worker:
             outcome=reply.outcome,
             max_tokens=max_tokens,
             detail=reply.detail,
-            answer=reply.text if reply.outcome is Outcome.INVALID else None,  # for feedback
+            answer=reply.text if reply.outcome in _REMEMBERED else None,
+            asker=self.step.asker,
+            model=reply.model or self.step.model,
             is_counted=policy.is_counted(reply.outcome, reached=reached)
             and not self._outage.explains(reply.outcome),
         )
@@ -326,9 +390,25 @@ class Worker:
         outcome = reply.outcome.value
         match verdict:
             case policy.Succeed():
+                note = self._note(work)
                 return self._done(
-                    State.SUCCEEDED, work.fingerprint, outcome, result=result, part=work.part
+                    State.SUCCEEDED,
+                    work.fingerprint,
+                    Outcome.TOO_LONG.value if note else outcome,
+                    error=note,
+                    result=result,
+                    part=work.part,
                 )
+            case policy.Stand(doubted=doubted):
+                end = self._done(
+                    State.SUCCEEDED,
+                    work.fingerprint,
+                    doubted.outcome.value,
+                    error=f"{self.step.model} gave no other answer: {reply.detail}",
+                    result=self._doubted(verdict),
+                    part=work.part,
+                )
+                return replace(end, model=doubted.model)
             case policy.Fix(values=values):
                 return self._done(
                     State.SUCCEEDED,
@@ -345,6 +425,11 @@ class Worker:
                 )
             case policy.Again() | policy.Stop():
                 return None
+
+    def _note(self, work: Work) -> str:
+        """What is to be known of a result beside its being one."""
+        cut = self._shortened(work, self._shape(work))
+        return "" if cut is None else cut.note
 
     def _settle(
         self, permit: Permit, prepared: Prepared, reply: Reply, settlement: Settlement
@@ -364,6 +449,17 @@ class Worker:
             cost=settlement.cost,
             unconfirmed=settlement.unconfirmed_cost,
         )
+
+
+def _asker(row: AttemptRow, step: PreparedStep) -> int:
+    """The number of the model that an attempt was made at."""
+    match row.purpose:
+        case Purpose.ESCALATE:
+            return step.policies.larger or 0
+        case Purpose.FALLBACK:
+            names = [model.name for model in step.policies.fallbacks]
+            return names.index(row.asked_model) + 1 if row.asked_model in names else 0
+    return 0
 
 
 def _unwatched(_text: str) -> None:

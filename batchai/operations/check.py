@@ -12,6 +12,7 @@ from batchai.operations.functions import checks_of
 from batchai.operations.opening import (
     asking_of,
     checked_fields,
+    further_steps,
     max_tokens_of,
     open_input,
     rates_of,
@@ -20,7 +21,7 @@ from batchai.prompts import fields_used
 from batchai.providers import parameter_mistakes, turn_mistakes
 from batchai.schemas import AnswerSchema, schema_mistakes
 from batchai.sources import BadRow, Record, Source, key_of
-from batchai.spec.models import Fixed, Job, Policies, Repair, Step
+from batchai.spec.models import Fixed, Job, Model, Policies, Repair, Step
 from batchai.store.values import to_json
 
 _SHOWN_FIELDS = 12
@@ -54,13 +55,16 @@ def spec_mistakes(job: Job) -> Iterator[str]:
     """What the job file alone shows: parameters, turns, schema, policies, limits."""
     for step in job.steps:
         name = job.path.name
-        yield from (f"{name}: {line}" for line in parameter_mistakes(step.model))
+        for model in _models(step):
+            yield from (f"{name}: {line}" for line in parameter_mistakes(model))
         yield from (f"{name}: {line}" for line in turn_mistakes(step.prompt))
         if step.json_schema is not None:
-            provider = step.model.provider
-            yield from (f"{name}: {line}" for line in schema_mistakes(step.json_schema, provider))
+            for provider in dict.fromkeys(m.provider for m in _models(step)):
+                found = schema_mistakes(step.json_schema, provider)
+                yield from (f"{name}: {line}" for line in found)
         yield from _fixed_value_mistakes(job, step)
-        yield from _limit_mistakes(job, step)
+        for one in (step, *further_steps(step)):
+            yield from _limit_mistakes(job, one)
         if step.reduction is not None and step.reduction.by and not job.retain.items:
             yield (
                 f"{name}: {_block(step)}reduce.by: groups by the items' rows, which the store is "
@@ -78,6 +82,10 @@ def spec_mistakes(job: Job) -> Iterator[str]:
                 f"{job.path.name}: expect.{field}: the result has no such field"
                 f"{_guess(field, fields)}"
             )
+
+
+def _models(step: Step) -> tuple[Model, ...]:
+    return (step.model, *step.policies.further_models)
 
 
 def input_mistakes(job: Job, source: Source) -> Iterator[str]:

@@ -95,7 +95,8 @@ class Launch:
             record=self._record,
         )
 
-    def _station(self, step: PreparedStep) -> Station:
+    def _station(self, step: PreparedStep, watch: Watch | None = None) -> Station:
+        """watch: over the items of a step that asks several models; None: one of its own."""
         opened, lane = self._opened, self._lane(step)
         if self._sends is not None and step.cache and self._sends < step.cache.pays_from:
             step = replace(step, cache=None)
@@ -112,8 +113,12 @@ class Launch:
             on_text=self._on_text,
         )
         warmth = Warmth(step.cache, opened.clock)
-        station = Station(worker, lane, _watch(opened.job.stop_if), warmth, condenser)
+        watch = watch or _watch(opened.job.stop_if)
+        station = Station(worker, lane, watch, warmth, condenser)
         lane.stations.append(station)
+        ladder = (station, *(self._station(further, watch) for further in step.further))
+        for one in ladder if step.further else ():
+            one.ladder = ladder
         return station
 
     def _lane(self, step: PreparedStep) -> Lane:
@@ -235,7 +240,8 @@ class Launch:
     def _wake_up(self, seconds: float) -> None:
         """After a gap of the clock the old connections are gone, and so may be the old capacity."""
         for step in self._opened.steps:
-            step.provider.reconnect()
+            for one in (step, *step.further):
+                one.provider.reconnect()
         for lane in self._lanes.values():
             lane.gate.restart()
         self._opened.console.say(

@@ -21,7 +21,7 @@ from batchai.operations.functions import checks_of
 from batchai.pricing import Rates, price_for
 from batchai.prompts import Asking, Prompts, fields_used
 from batchai.providers import Provider, file_rules, key_variables, open_provider
-from batchai.schemas import AnswerSchema, default_max_tokens
+from batchai.schemas import AnswerSchema, default_max_tokens, doubts_of
 from batchai.secrets import find_key
 from batchai.sources import Source, open_items, open_source
 from batchai.spec import step_identity, step_shape
@@ -246,6 +246,14 @@ def prepare_steps(
             condenser = prepare_step(job, summary, providers[model], rates[model], reader)
             after = max(2, step.history.summarise_after)
             ready = replace(ready, condenser=Condenser(condenser, after))
+        further = []
+        for number, other in enumerate(further_steps(step), 1):
+            model = _identity(other.model)
+            made = prepare_step(job, other, providers[model], rates[model], reader)
+            further.append(replace(made, asker=number))
+        if step.policies.larger is not None:  # it has the last word
+            further[-1] = replace(further[-1], doubts=None)
+        ready = replace(ready, further=tuple(further))
         prepared.append(ready)
     return tuple(prepared)
 
@@ -261,9 +269,16 @@ def _summary_step(step: Step) -> Step:
     )
 
 
+def further_steps(step: Step) -> Iterator[Step]:
+    """The step with each of the models that its policies may ask beside its own."""
+    for model in step.policies.further_models:
+        yield step.model_copy(update={"model": model, "history": None})
+
+
 def _all_steps(job: Job) -> Iterator[Step]:
     for step in job.steps:
         yield step
+        yield from further_steps(step)
         if step.history is not None:
             yield _summary_step(step)
 
@@ -296,6 +311,7 @@ def prepare_step(
         retain=job.retain,
         calibration=calibration,
         reduction=step.reduction,
+        doubts=doubts_of(step.policies.escalate.condition) if step.policies.escalate else None,
         cache=cache_mark(
             step,
             job.limits,

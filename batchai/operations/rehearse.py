@@ -28,7 +28,7 @@ from batchai.simulator import Fault, Latency, Settings, Simulator, seeded
 from batchai.simulator.faults import no_faults, shares_of
 from batchai.simulator.skipping import SkippingLoop
 from batchai.simulator.summary import Summary, summary_of
-from batchai.spec.models import Job, Model, Step
+from batchai.spec.models import Job, Model, Policies, Step
 from batchai.store import Reader, Store, open_reader
 from batchai.store.lock import Lock
 
@@ -137,7 +137,19 @@ def _simulated_step(step: Step, url: str) -> Step:
     if step.history is not None:
         model = _simulated(step.history.model, url)
         change["history"] = step.history.model_copy(update={"model": model})
+    change["policies"] = _simulated_policies(step.policies, url)
     return step.model_copy(update=change)
+
+
+def _simulated_policies(policies: Policies, url: str) -> Policies:
+    change: dict[str, object] = {}
+    if policies.fallback is not None:
+        models = tuple(_simulated(model, url) for model in policies.fallbacks)
+        change["fallback"] = policies.fallback.model_copy(update={"models": models})
+    if policies.escalate is not None:
+        model = _simulated(policies.escalate.model, url)
+        change["escalate"] = policies.escalate.model_copy(update={"model": model})
+    return policies.model_copy(update=change)
 
 
 def _simulated(model: Model, url: str) -> Model:

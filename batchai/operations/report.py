@@ -30,6 +30,7 @@ from batchai.reports.lines import (
     model_lines,
     outcome_lines,
     overall_latency,
+    policy_lines,
     run_lines,
     step_lines,
 )
@@ -40,6 +41,7 @@ from batchai.spec.models import Job
 from batchai.store import Reader, aggregates, open_reader
 from batchai.store.aggregates import Cell
 from batchai.store.lock import is_held
+from batchai.store.rescues import rescues
 from batchai.store.spending import costliest
 from batchai.store.ticks import Tick, run_ticks
 
@@ -131,6 +133,7 @@ def _report(job: Job, reader: Reader, *, now: datetime, is_working: bool) -> Job
         limits=limits,
         timeline=timeline(runs[-1].run, ticks) if runs else None,
         distributions=distributions(answered, is_all=is_all),
+        policies=policy_lines(rescues(reader)),
         advice=advice_on(job, cells, runs, limits, at=now),
         comparisons=tuple(compared_costs(job.comparisons_folder)),
     )

@@ -237,6 +237,7 @@ def _attempt(record: AttemptRecord, asking: Asking | str) -> ShownAttempt:
         request_id=record.request_id,
         detail=record.detail,
         answer=record.answer,
+        purpose=record.purpose,
         step=record.step,
         part=record.part,
         piece=_piece(

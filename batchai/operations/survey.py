@@ -168,7 +168,8 @@ class _Pricing:
         survey.cost += cost
         survey.cost_by_change[change] = survey.cost_by_change.get(change, NO_COST) + cost
         survey.cost_by_step[name] = survey.cost_by_step.get(name, NO_COST) + cost
-        survey.worst += self._step.worst_cost(size, self._step.max_tokens, self._clock, files)
+        for step in (self._step, *self._step.further):
+            survey.worst += step.worst_cost(size, step.max_tokens, self._clock, files)
 
     def _cost(self, tokens: int, *, is_first: bool) -> tuple[Decimal, Decimal]:
         """What a request of so many tokens costs, and what the provider's cache saves of it."""

@@ -9,6 +9,7 @@ from batchai.prompts.rendering import (
     fields_used,
     is_same_request,
 )
+from batchai.prompts.shortening import Shortened, shortened
 
 __all__ = [
     "FINGERPRINT_BYTES",
@@ -18,6 +19,8 @@ __all__ = [
     "Prefix",
     "Prompts",
     "Rendered",
+    "Shortened",
     "fields_used",
     "is_same_request",
+    "shortened",
 ]

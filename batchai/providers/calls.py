@@ -213,7 +213,7 @@ def _refused(line: Line, body: bytes, response: httpx2.Response) -> Reply:
         f"HTTP {status}",
         " ".join(sorted(error.codes)),
         without_echo(error.message, body),
-        failures.remedy(status, outcome, error),
+        failures.remedy(status, outcome),
     )
     return Reply(
         outcome,

@@ -30,6 +30,7 @@ _CONTEXT_WORDS = re.compile(
     re.I,
 )
 _REFUSED_CODES = frozenset({"content_filter", "content_policy_violation", "invalid_prompt"})
+_UNSERVABLE = frozenset({400, 413, 422})
 _ALONE_TOO_LARGE = "Request too large"
 _BY_STATUS = {
     401: Outcome.AUTH_FAILED,
@@ -119,15 +120,15 @@ def classify(status: int, error: ApiError) -> Outcome:
     return Outcome.REJECTED if status >= 400 else Outcome.UNKNOWN_MODEL
 
 
-def remedy(status: int, outcome: Outcome, error: ApiError) -> str:
+def remedy(status: int, outcome: Outcome) -> str:
     """What a person should know beside the provider's own words; often empty."""
     if 300 <= status < 400:
         return (
             "redirects are not followed, the prompt was not forwarded; "
             "set base_url to the final address"
         )
-    if outcome is Outcome.REJECTED and is_too_long(error):
-        return "the prompt is longer than the model's context window"
+    if outcome is Outcome.TOO_LONG:
+        return "the prompt is longer than the model's context window: see on_too_long"
     return ""
 
 
@@ -168,6 +169,8 @@ def page_title(content: bytes) -> str:
 def _by_words(status: int, error: ApiError) -> Outcome | None:
     if error.codes & _QUOTA_CODES or (status != 429 and _QUOTA_WORDS.search(error.message)):
         return Outcome.QUOTA_EXHAUSTED
+    if status in _UNSERVABLE and is_too_long(error):
+        return Outcome.TOO_LONG
     if "model_not_found" in error.codes:
         return Outcome.UNKNOWN_MODEL
     if status == 400 and error.codes & _REFUSED_CODES:

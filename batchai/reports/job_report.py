@@ -68,6 +68,21 @@ class StepLine:
 
 
 @dataclass(frozen=True, slots=True)
+class PolicyLine:
+    """Further attempts of a step that a policy made (`retry`: the provider did not serve).
+
+    items_rescued: items, or parts of a step, whose result came of the last of them.
+    """
+
+    step: str
+    policy: str
+    attempts: int
+    cost_usd: Decimal
+    unconfirmed_usd: Decimal
+    items_rescued: int
+
+
+@dataclass(frozen=True, slots=True)
 class CostlyLine:
     """One of the items that cost most: all of its attempts, of all runs."""
 
@@ -202,6 +217,7 @@ class JobReport:
     distributions: Distributions
     advice: tuple[Advice, ...]
     comparisons: tuple[ComparedCost, ...]
+    policies: tuple[PolicyLine, ...]
 
     @property
     def last_run(self) -> RunLine | None:

@@ -10,6 +10,7 @@ from batchai.reports.job_report import (
     DayLine,
     ModelLine,
     OutcomeLine,
+    PolicyLine,
     Resolved,
     RunLine,
     StepLine,
@@ -18,6 +19,7 @@ from batchai.reports.job_report import (
 from batchai.reports.tally import grouped, tally
 from batchai.store.aggregates import Cell
 from batchai.store.queries import Launch, Run
+from batchai.store.rescues import Rescue
 from batchai.store.values import from_ms
 
 _DIED = "died"
@@ -51,6 +53,21 @@ def outcome_lines(cells: Sequence[Cell]) -> tuple[OutcomeLine, ...]:
     ]
     lines.sort(key=lambda line: (line.outcome is not Outcome.SUCCEEDED, -line.tally.attempts))
     return tuple(lines)
+
+
+def policy_lines(found: Sequence[Rescue]) -> tuple[PolicyLine, ...]:
+    """What each policy cost and rescued."""
+    return tuple(
+        PolicyLine(
+            step=one.step,
+            policy=one.policy,
+            attempts=one.attempts,
+            cost_usd=from_pico(one.cost_pico),
+            unconfirmed_usd=from_pico(one.unconfirmed_pico),
+            items_rescued=one.rescued,
+        )
+        for one in found
+    )
 
 
 def step_lines(cells: Sequence[Cell]) -> tuple[StepLine, ...]:

@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 
 from batchai.domain import NO_COST, State
 from batchai.reports.advice import Advice
-from batchai.reports.job_report import ComparedCost, CostlyLine, RunLine
+from batchai.reports.job_report import ComparedCost, CostlyLine, PolicyLine, RunLine
 from batchai.reports.savings import Saved
 from batchai.reports.tables import table
 from batchai.reports.timeline import LimitUse
@@ -94,6 +94,22 @@ def costliest_lines(items: Sequence[CostlyLine]) -> list[str]:
         for item in items
     ]
     return table(rows, left=(0, 1)) if _differ(items) else []
+
+
+def policy_table(policies: Sequence[PolicyLine]) -> list[str]:
+    """A table of what each policy cost and rescued; steps are named where there are several."""
+    has_steps = len({line.step for line in policies}) > 1
+    rows = [["further attempts", "attempts", "cost", "rescued"]]
+    rows += [
+        [
+            f"  {line.step} · {line.policy}" if has_steps else f"  {line.policy}",
+            f"{line.attempts:,}",
+            usd(line.cost_usd),
+            f"{line.items_rescued:,}",
+        ]
+        for line in policies
+    ]
+    return table(rows) if policies else []
 
 
 def _differ(items: Sequence[CostlyLine]) -> bool:

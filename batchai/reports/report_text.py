@@ -14,6 +14,7 @@ from batchai.reports.money_text import (
     costliest_lines,
     estimate_lines,
     limit_lines,
+    policy_table,
     saved_lines,
 )
 from batchai.reports.next_step import Standing, next_step
@@ -50,6 +51,7 @@ def report_text(report: JobReport, name: str) -> str:
         _failures(report),
         advice_lines(report.advice, name),
         table(rows) if (rows := sums_rows(report)) else [],
+        policy_table(report.policies),
         costliest_lines(report.costliest),
     ]
     return "\n\n".join("\n".join(block) for block in blocks if block)

@@ -5,7 +5,7 @@ from datetime import datetime
 from decimal import Decimal
 from typing import Any
 
-from batchai.domain import MAIN_STEP, Outcome, State, Usage
+from batchai.domain import MAIN_STEP, Outcome, Purpose, State, Usage
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,8 +34,9 @@ class ShownPrompt:
 class ShownAttempt:
     """One attempt. outcome None: sent and not recorded. model: who answered, else who was asked.
 
-    answer: what the model wrote where that became no result (a result is the item's). part: of a
-    step with several requests, `piece` in words.
+    answer: what the model wrote where that became no result (a result is the item's). purpose: the
+    policy that it was made for, None for an item's first. part: of a step with several requests,
+    `piece` in words.
     """
 
     number: int
@@ -52,6 +53,7 @@ class ShownAttempt:
     request_id: str | None
     detail: str
     answer: str | None
+    purpose: Purpose | None
     step: str = MAIN_STEP
     part: int = 0
     piece: str = ""

@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from itertools import groupby
 from typing import Any
 
-from batchai.domain import MAIN_STEP, State
+from batchai.domain import MAIN_STEP, Outcome, State
 from batchai.reports.next_step import is_worth_a_retry
 from batchai.reports.shown import (
     ItemLine,
@@ -20,6 +20,7 @@ from batchai.reports.tables import table, without_empty_columns
 from batchai.reports.words import counted, moment, one_line, printable, usd, wait
 
 _INDENT = "  "
+_WORDS = ("sent", "outcome", "model", "for")  # columns that begin together
 _MOST_PROMPTS = 20  # of one step
 
 
@@ -125,10 +126,11 @@ def _prompt(prompt: ShownPrompt) -> Iterator[str]:
 
 
 def _attempts(attempts: Sequence[ShownAttempt]) -> Iterator[str]:
-    rows = [["", "sent", "outcome", "took", "in", "out", "cost", "unconfirmed", "model"]]
+    rows = [["", "sent", "outcome", "took", "in", "out", "cost", "unconfirmed", "model", "for"]]
     rows += [_attempt_row(attempt) for attempt in attempts]
     aligned = without_empty_columns(rows)
-    lines = table(aligned, left=(1, 2, len(aligned[0]) - 1))
+    words = [aligned[0].index(name) for name in aligned[0] if name in _WORDS]
+    lines = table(aligned, left=words)
     yield _INDENT + lines[0]
     for attempt, line in zip(attempts, lines[1:], strict=True):
         yield _INDENT + line
@@ -150,6 +152,7 @@ def _attempt_row(attempt: ShownAttempt) -> list[str]:
         usd(attempt.cost_usd) if attempt.cost_usd else "",
         usd(attempt.unconfirmed_usd) if attempt.unconfirmed_usd else "",
         printable(attempt.model),
+        attempt.purpose or "",
     ]
 
 
@@ -157,7 +160,8 @@ def _state(line: ItemLine) -> str:
     if line.state is State.FAILED:
         return line.kind or "failed"
     if line.state is State.SUCCEEDED and line.kind != State.SUCCEEDED:
-        return f"fixed values ({line.kind})"
+        is_answer = line.kind in {Outcome.DOUBTED, Outcome.TOO_LONG}
+        return f"succeeded ({line.kind})" if is_answer else f"fixed values ({line.kind})"
     return line.state.value
 
 

@@ -19,9 +19,10 @@ _FINEST = Decimal("1e-12")  # of a cost per item
 class Tally:
     """Closed attempts of a group. Tokens in disjoint buckets; `reasoning` is a part of `output`.
 
-    retries: attempts of items that had an earlier one in the same run. failed: those that did not
-    succeed. cost_usd: confirmed by the provider's usage; unconfirmed_usd: may have been billed
-    beside it. cost_per_success_usd: cost over succeeded attempts, None without any.
+    retries: attempts of items that had an earlier one in the same run. failed: those that gave
+    no valid answer; one that was in doubt neither failed nor succeeded. cost_usd: confirmed by
+    the provider's usage; unconfirmed_usd: may have been billed beside it. cost_per_success_usd:
+    cost over succeeded attempts, None without any.
     saved_by_cache_usd: what the tokens of the provider's cache would have cost more as plain input.
     """
 
@@ -40,7 +41,7 @@ class Tally:
 
 def tally(cells: Iterable[Cell]) -> Tally:
     """The sums over cells, exact."""
-    attempts = succeeded = retries = 0
+    attempts = succeeded = failed = retries = 0
     cost = unconfirmed = failed_cost = retries_cost = saved = 0
     tokens = [0, 0, 0, 0, 0, 0]
     for cell in cells:
@@ -51,7 +52,8 @@ def tally(cells: Iterable[Cell]) -> Tally:
         tokens = [total + more for total, more in zip(tokens, _tokens(cell), strict=True)]
         if cell.outcome is Outcome.SUCCEEDED:
             succeeded += cell.attempts
-        else:
+        elif cell.outcome is not Outcome.DOUBTED:
+            failed += cell.attempts
             failed_cost += cell.cost_pico
         if cell.is_retry:
             retries += cell.attempts
@@ -59,7 +61,7 @@ def tally(cells: Iterable[Cell]) -> Tally:
     return Tally(
         attempts=attempts,
         succeeded=succeeded,
-        failed=attempts - succeeded,
+        failed=failed,
         retries=retries,
         tokens=Usage(*tokens),
         cost_usd=from_pico(cost),

@@ -2,7 +2,7 @@
 
 from batchai.schemas.answers import AnswerSchema, Reading
 from batchai.schemas.bounds import default_max_tokens, output_token_bound
-from batchai.schemas.checks import Checks
+from batchai.schemas.checks import Checks, doubts_of
 from batchai.schemas.dialects import normalise
 from batchai.schemas.fields import TEXT_FIELD, closed_fields, result_fields
 from batchai.schemas.mistakes import schema_mistakes
@@ -15,6 +15,7 @@ __all__ = [
     "Reading",
     "closed_fields",
     "default_max_tokens",
+    "doubts_of",
     "normalise",
     "output_token_bound",
     "result_fields",

@@ -37,6 +37,19 @@ class Checks:
         return None
 
 
+def doubts_of(condition: str) -> Callable[[Any, Mapping[str, Any]], bool]:
+    """Whether a result is in doubt; one of which that cannot be told is."""
+    evaluate = compile_expression(condition, place="escalate.if")
+
+    def doubts(result: Any, variables: Mapping[str, Any]) -> bool:
+        try:
+            return bool(evaluate({**variables, "result": result}))
+        except TemplateError:
+            return True
+
+    return doubts
+
+
 def _prepared(check: Check) -> _Check:
     return _expression(check) if isinstance(check, Holds) else _function(check)
 

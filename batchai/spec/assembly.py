@@ -1,7 +1,7 @@
 """What was read of a job file → the frozen Job, after the checks that need several fields."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from fnmatch import fnmatch
 from pathlib import Path
@@ -18,7 +18,7 @@ from batchai.spec.project import Project, smaller
 from batchai.spec.sections import nearest
 
 _TABULAR = (".csv", ".tsv", ".xlsx", ".parquet")
-_POLICIES = ("on_truncated", "on_invalid", "on_refused", "on_unknown")
+_POLICIES = ("on_truncated", "on_invalid", "on_refused", "on_unknown", "on_too_long")
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +82,7 @@ def _step(name: str, block: Mapping[str, Any], project: Project) -> models.Step:
         prompt=_prompt(block["prompt"]),
         json_schema=block.get("schema"),
         checks=block.get("checks", ()),
-        policies=models.Policies(**_given(block, *_POLICIES)),
+        policies=_policies(block, project),
         condition=block.get("if"),
         foreach=block.get("foreach"),
         **_given(block, "cache"),
@@ -91,6 +91,21 @@ def _step(name: str, block: Mapping[str, Any], project: Project) -> models.Step:
         if history
         else None,
     )
+
+
+def _policies(block: Mapping[str, Any], project: Project) -> models.Policies:
+    further: dict[str, Any] = {}
+    if "fallback" in block:
+        given = block["fallback"]
+        further["fallback"] = models.Fallback(
+            models=tuple(_model(model, project) for model in given["models"]), on=given.get("on")
+        )
+    if "escalate" in block:
+        given = block["escalate"]
+        further["escalate"] = models.Escalate(
+            condition=given["if"], model=_model(given["model"], project)
+        )
+    return models.Policies(**_given(block, *_POLICIES), **further)
 
 
 def _given(values: Mapping[str, Any], *names: str) -> dict[str, Any]:
@@ -156,12 +171,21 @@ def _check_name(draft: Draft) -> None:
 
 def _check_budget(draft: Draft) -> None:
     blocks = draft.values.get("steps") or {MAIN_STEP: draft.values}
-    prices = [block.get("model", {}).get("price") for block in blocks.values()]
+    named = [model for block in blocks.values() for model in _models(block)]
+    prices = [model.get("price") for model in named]
     if "budget_usd" in draft.values and "none" in prices:
         raise wrong(
             draft.node("budget_usd"),
             "cannot be kept with `price: none`: give model.price, or leave the budget out",
         )
+
+
+def _models(block: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
+    """Every model that a step may ask."""
+    yield block.get("model", {})
+    for name in ("history", "escalate"):
+        yield block.get(name, {}).get("model", {})
+    yield from block.get("fallback", {}).get("models", ())
 
 
 def _check_output(draft: Draft) -> None:
@@ -210,10 +234,20 @@ def _check_fixed_values(draft: Draft) -> None:
 def _check_checks(draft: Draft) -> None:
     for path, block in _blocks(draft):
         known = _result_fields(block)
-        for check in block.get("checks", ()):
-            if known is not None and "schema" in block:
-                for problem in unknown_fields(check, known):
-                    raise wrong(draft.node(*path, "checks"), problem)
+        if known is None or "schema" not in block:
+            continue
+        for names, expression in _expressions(block):
+            for problem in unknown_fields(expression, known):
+                raise wrong(draft.node(*path, *names), problem)
+
+
+def _expressions(block: Mapping[str, Any]) -> Iterator[tuple[tuple[str, ...], str]]:
+    """Those that are over a result, with the names that lead to them."""
+    for check in block.get("checks", ()):
+        if isinstance(check, models.Holds):
+            yield ("checks",), check.expression
+    if "if" in block.get("escalate", {}):
+        yield ("escalate", "if"), block["escalate"]["if"]
 
 
 def _blocks(draft: Draft) -> list[tuple[tuple[str, ...], Mapping[str, Any]]]:

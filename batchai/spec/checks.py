@@ -19,15 +19,25 @@ _ROOTS_OF_A_REDUCTION = frozenset({"result", "vars"})
 
 
 @dataclass(frozen=True, slots=True)
+class OfResult:
+    """An expression over a result, and the item that it is of."""
+
+    def read(self, node: Node, reader: Reader) -> str:
+        is_of_items = "item" in reader.roots_of_texts
+        return Expression(_ROOTS if is_of_items else _ROOTS_OF_A_REDUCTION).read(node, reader)
+
+    def schema(self) -> JsonSchema:
+        return Expression().schema()
+
+
+@dataclass(frozen=True, slots=True)
 class CheckKind:
     """What a result must hold. A function's file is read, and not run."""
 
     def read(self, node: Node, reader: Reader) -> Check:
         found = _FUNCTION.fullmatch(node.text) if isinstance(node, Scalar) else None
         if found is None:
-            of_items = "item" in reader.roots_of_texts
-            roots = _ROOTS if of_items else _ROOTS_OF_A_REDUCTION
-            return Holds(expression=Expression(roots).read(node, reader))
+            return Holds(expression=OfResult().read(node, reader))
         return _function(node, found["file"], found["function"], reader)
 
     def schema(self) -> JsonSchema:
@@ -40,12 +50,11 @@ CHECKS = Field(
 )
 
 
-def unknown_fields(check: Check, known: list[str]) -> Iterator[str]:
+def unknown_fields(expression: str, known: list[str]) -> Iterator[str]:
     """What is wrong with the result's fields that an expression names."""
-    if isinstance(check, Holds):
-        used = variables_used("{{ " + check.expression + " }}").get("result", set())
-        for name in sorted(used - set(known)):
-            yield f"result.{name} is no field of the result; {nearest(name, known)}"
+    used = variables_used("{{ " + expression + " }}").get("result", set())
+    for name in sorted(used - set(known)):
+        yield f"result.{name} is no field of the result; {nearest(name, known)}"
 
 
 def _function(node: Node, file: str, name: str, reader: Reader) -> Function:

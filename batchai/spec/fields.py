@@ -5,8 +5,8 @@ from typing import Any
 
 from batchai.spec.addresses import BaseUrl, NoticeUrl, SqlUrl, key_problem
 from batchai.spec.amounts import Duration, Money, Share, ShareOrNumber
-from batchai.spec.checks import CHECKS
-from batchai.spec.document import KEY_REMEDY, Table, wrong
+from batchai.spec.checks import CHECKS, OfResult
+from batchai.spec.document import KEY_REMEDY, Listing, Table, wrong
 from batchai.spec.kinds import (
     Anything,
     Choice,
@@ -20,7 +20,7 @@ from batchai.spec.kinds import (
 )
 from batchai.spec.models import NEWS
 from batchai.spec.paths import FilePath, InputPath
-from batchai.spec.policies import ON_INVALID, ON_REFUSED, ON_TRUNCATED
+from batchai.spec.policies import ON_INVALID, ON_REFUSED, ON_TRUNCATED, FallbackOutcome
 from batchai.spec.sections import Field, ListOf, MapOf, Or, Section, is_key_field, nearest
 from batchai.spec.shorthand import SchemaKind
 from batchai.spec.steps import Steps
@@ -218,6 +218,39 @@ REDUCE = Section(
     short="of",
 )
 
+
+def _check_fallback(table: Table, values: Mapping[str, Any]) -> None:  # noqa: ARG001
+    for name, what in (("models", "a model"), ("on", "an outcome")):
+        node = table.entries.get(name)
+        if isinstance(node, Listing) and not node.items:
+            raise wrong(node, f"must name at least {what}")
+
+
+FALLBACK = Section(
+    {
+        "models": Field(ListOf(MODEL, lone=True), "Models, in order.", is_required=True),
+        "on": Field(
+            ListOf(FallbackOutcome(), lone=True),
+            "Outcomes to go on after: refused, invalid, overloaded …; default: whatever would "
+            "fail the item.",
+        ),
+    },
+    short="models",
+    is_short=lambda node: not (isinstance(node, Table) and "models" in node.entries),
+    check=_check_fallback,
+)
+
+ESCALATE = Section(
+    {
+        "if": Field(
+            OfResult(),
+            "When a valid answer is in doubt: result.confidence < 0.7.",
+            is_required=True,
+        ),
+        "model": Field(MODEL, "The larger model that is asked then.", is_required=True),
+    }
+)
+
 RETAIN = Section(
     {
         "items": Field(Flag(), "Whether the store keeps the rows; default true."),
@@ -231,6 +264,12 @@ POLICIES = {
         ON_INVALID, "After a wrong answer: {repair: 2, then: fail}, retry or fail."
     ),
     "on_refused": Field(ON_REFUSED, "After a refusal: fail, retry, or fixed values."),
+    "on_too_long": Field(
+        Choice(("truncate", "fail")),
+        "A prompt that does not fit the model: fail (default), or its longest field is cut.",
+    ),
+    "fallback": Field(FALLBACK, "Further models, where the one before came to nothing."),
+    "escalate": Field(ESCALATE, "A larger model is asked again where an answer is in doubt."),
     "on_unknown": Field(Choice(("retry", "hold")), "After a crash: send again, or wait for you."),
     "cache": Field(
         Choice(("auto", "off", "5m", "1h")),

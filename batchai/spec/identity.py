@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from batchai.spec.addresses import host_of, is_loopback
-from batchai.spec.models import Function, Job, Model, Step
+from batchai.spec.models import Function, Job, Model, Policies, Step
 from batchai.spec.texts import prompt_texts
 from batchai.templates import is_used_whole, variables_used
 
@@ -27,7 +27,7 @@ def step_identity(step: Step, *, variables: Mapping[str, Any] | None = None) -> 
         "prompt": _prompt(step, variables or {}),
         **_request(step.model),
         "schema": step.json_schema,
-        "policies": step.policies.model_dump(mode="json"),
+        "policies": _policies(step.policies),
         **_checks(step, variables or {}),
         **step_shape(step),
     }
@@ -61,6 +61,22 @@ def _request(model: Model) -> dict[str, Any]:
         "model": {"name": model.name, "address": address_identity(model)},
         "parameters": model.model_dump(mode="json", include=_PARAMETERS, exclude_none=True),
     }
+
+
+def _policies(policies: Policies) -> dict[str, Any]:
+    """Those that were not always there stand in it where they are given."""
+    later = {"on_too_long", "fallback", "escalate"}
+    found: dict[str, Any] = policies.model_dump(mode="json", exclude=later)
+    if policies.on_too_long != "fail":
+        found["on_too_long"] = policies.on_too_long
+    if policies.fallback is not None:
+        models = [_request(model) for model in policies.fallbacks]
+        after = policies.fallback.on
+        found["fallback"] = {"models": models, "on": None if after is None else [*after]}
+    if policies.escalate is not None:
+        escalate = policies.escalate
+        found["escalate"] = {"if": escalate.condition, **_request(escalate.model)}
+    return found
 
 
 def _checks(step: Step, variables: Mapping[str, Any]) -> dict[str, Any]:

@@ -6,7 +6,16 @@ from batchai.spec.document import Node, Scalar, Table
 from batchai.spec.overrides import kept_for_model, replaced
 from batchai.spec.sections import Section
 
-POLICIES = ("on_truncated", "on_invalid", "on_refused", "on_unknown", "cache")
+POLICIES = (
+    "on_truncated",
+    "on_invalid",
+    "on_refused",
+    "on_unknown",
+    "on_too_long",
+    "fallback",
+    "escalate",
+    "cache",
+)
 _INHERITED = ("model", *POLICIES)
 
 

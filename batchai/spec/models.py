@@ -10,7 +10,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from batchai.domain import MAIN_STEP
+from batchai.domain import MAIN_STEP, Outcome
 
 Positive = Annotated[int, Field(gt=0)]
 Share = Annotated[Decimal, Field(gt=0, le=1)]
@@ -193,13 +193,52 @@ class Fixed(Strict):
 Policy = Literal["retry", "fail"] | Grow | Repair | Fixed
 
 
+class Fallback(Strict):
+    """Models that are asked one after the other where the one before came to nothing.
+
+    on: the outcomes to go on after; None: whatever would fail the item.
+    """
+
+    models: Annotated[tuple[Model, ...], Field(min_length=1)]
+    on: tuple[Outcome, ...] | None = None
+
+
+class Escalate(Strict):
+    """A larger model is asked again where a valid answer is in doubt: `condition` holds."""
+
+    condition: str  # `if:`
+    model: Model
+
+
 class Policies(Strict):
-    """What follows an answer that is no result."""
+    """What follows an answer that is no result, or one that is in doubt.
+
+    Whoever is asked has a number: the step's own model 0, then those of `fallback`, then `larger`.
+    """
 
     on_truncated: Policy = Grow(grow=4096)
     on_invalid: Policy = Repair(repair=2)
     on_refused: Policy = "fail"
     on_unknown: Literal["retry", "hold"] = "retry"
+    on_too_long: Literal["truncate", "fail"] = "fail"
+    fallback: Fallback | None = None
+    escalate: Escalate | None = None
+
+    @property
+    def fallbacks(self) -> tuple[Model, ...]:
+        """The models of `fallback`, in order."""
+        return self.fallback.models if self.fallback is not None else ()
+
+    @property
+    def larger(self) -> int | None:
+        """The number of the model that doubted answers are asked again of."""
+        return None if self.escalate is None else len(self.fallbacks) + 1
+
+    @property
+    def further_models(self) -> tuple[Model, ...]:
+        """Those that may be asked beside the step's own, by their numbers from 1 on."""
+        larger = () if self.escalate is None else (self.escalate.model,)
+        return (*self.fallbacks, *larger)
 
 
 class Holds(Strict):

@@ -3,8 +3,9 @@
 from dataclasses import dataclass
 from typing import Any
 
+from batchai.domain import Outcome
 from batchai.spec.document import Node, Scalar, Table, shown, wrong
-from batchai.spec.kinds import Anything, JsonSchema, Kind, Reader, Whole
+from batchai.spec.kinds import Anything, Choice, JsonSchema, Kind, Reader, Whole
 from batchai.spec.models import Fixed, Grow, Policy, Repair
 from batchai.spec.sections import Field, Or, Section
 
@@ -48,6 +49,36 @@ class PolicyKind:
     def schema(self) -> JsonSchema:
         return {"anyOf": [{"enum": ["retry", "fail"]}, self.mapped.schema()]}
 
+
+# after which another model may do better; the first two are waited for where they are not named
+_FALLBACK_OUTCOMES = (
+    Outcome.RATE_LIMITED,
+    Outcome.OVERLOADED,
+    Outcome.TRUNCATED,
+    Outcome.REFUSED,
+    Outcome.EMPTY,
+    Outcome.INVALID,
+    Outcome.SERVER_ERROR,
+    Outcome.CONNECTION_LOST,
+    Outcome.TIMED_OUT,
+    Outcome.MALFORMED,
+    Outcome.REJECTED,
+    Outcome.TOO_LONG,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class FallbackOutcome:
+    """An outcome after which another model may be asked."""
+
+    def read(self, node: Node, reader: Reader) -> Outcome:
+        return Outcome(_OUTCOME.read(node, reader))
+
+    def schema(self) -> JsonSchema:
+        return _OUTCOME.schema()
+
+
+_OUTCOME = Choice(tuple(outcome.value for outcome in _FALLBACK_OUTCOMES))
 
 ON_TRUNCATED = PolicyKind(
     Section(

@@ -120,7 +120,7 @@ def fixed_count(reader: Reader, *names: str) -> int:
         reader,
         "SELECT count(*) FROM item_steps AS s JOIN items AS i ON i.id = s.item_id WHERE "
         "s.step IN :steps AND s.part = 0 AND s.state = 'succeeded' "
-        "AND s.outcome <> 'succeeded' AND i.selected = 1",
+        "AND s.outcome NOT IN ('succeeded', 'doubted', 'too_long') AND i.selected = 1",
         {"steps": names},
     )
 

@@ -37,8 +37,8 @@ _STATEMENTS = {
     "adopt_step": "UPDATE item_steps SET fingerprint = ? WHERE item_id = ? AND step = ? "
     "AND part = 0",
     "open_attempt": "INSERT INTO attempts (id, item_id, step, part, number, run_id, launch_id, "
-    "model, max_tokens, input_estimate, worst_pico, sent_at) "
-    "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+    "model, max_tokens, input_estimate, worst_pico, sent_at, purpose) "
+    "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
     "close_attempt": "UPDATE attempts SET closed_at = ?, outcome = ?, cost_pico = ?, "
     "unconfirmed_pico = ?, uncached_input = ?, cache_read = ?, cache_write_5m = ?, "
     "cache_write_1h = ?, output = ?, reasoning = ?, latency_ms = ?, resolved_model = ?, "

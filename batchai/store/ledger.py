@@ -38,7 +38,8 @@ Where = tuple[int, str, int]  # item, step, part
 class StepEnd:
     """What an item becomes in a step; `result` is any JSON value, None unless succeeded.
 
-    release: the step that is next, pending from the same transaction on.
+    release: the step that is next, pending from the same transaction on. model: who gave the
+    result, where that is not who was asked last.
     """
 
     state: State
@@ -48,6 +49,7 @@ class StepEnd:
     result: Any = None
     forget_row: bool = False
     release: str | None = None
+    model: str | None = None
 
 
 @dataclass(slots=True)
@@ -113,7 +115,7 @@ class Ledger:
         if end is None:
             operations.append(("keep_step", (int(counts), cost, *where)))
         else:
-            model = settlement.model or attempt.model
+            model = end.model or settlement.model or attempt.model
             stamp = (model, attempt.run_id, to_ms(settlement.closed_at))
             row = (1, int(counts), cost, *_end_row(end), *stamp, *where)
             operations += _settling(end, row)
@@ -309,6 +311,7 @@ def _attempt_row(attempt: Attempt) -> Row:
         attempt.input_tokens,
         to_pico(attempt.worst_cost),
         to_ms(attempt.sent_at),
+        attempt.purpose,
     )
 
 

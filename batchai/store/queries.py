@@ -22,6 +22,7 @@ from batchai.domain import (
     Estimate,
     Lineage,
     Outcome,
+    Purpose,
     ResultRow,
     State,
 )
@@ -150,6 +151,8 @@ class AttemptRow:
     detail: str
     answer: str | None
     model: str
+    asked_model: str = ""  # `model` is its name as the provider resolved it, where it did
+    purpose: Purpose | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -668,4 +671,6 @@ def _attempt(row: DatabaseRow) -> AttemptRow:
         detail=row.detail or "",
         answer=row.answer,
         model=row.resolved_model or row.model,
+        asked_model=row.model,
+        purpose=None if row.purpose is None else Purpose(row.purpose),
     )

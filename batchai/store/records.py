@@ -6,7 +6,7 @@ from datetime import datetime
 from decimal import Decimal
 from typing import Any
 
-from batchai.domain import Outcome, State, Usage
+from batchai.domain import Outcome, Purpose, State, Usage
 from batchai.pricing import from_pico
 from batchai.store.queries import DatabaseRow, Reader
 from batchai.store.values import from_json, from_ms
@@ -85,6 +85,7 @@ class AttemptRecord:
     request_id: str | None
     detail: str
     answer: str | None
+    purpose: Purpose | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -218,4 +219,5 @@ def _attempt(row: DatabaseRow) -> AttemptRecord:
         request_id=row.request_id,
         detail=row.detail or "",
         answer=row.answer,
+        purpose=None if row.purpose is None else Purpose(row.purpose),
     )

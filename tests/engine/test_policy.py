@@ -35,6 +35,7 @@ FAILURES = [
 ]
 UNCOUNTED = [Outcome.RATE_LIMITED, Outcome.OVERLOADED, Outcome.UNKNOWN]
 LASTING = [Outcome.REJECTED, Outcome.UNRENDERABLE, Outcome.OVER_LIMIT]
+VALID = [Outcome.SUCCEEDED, Outcome.DOUBTED]
 STOPPING = [Outcome.AUTH_FAILED, Outcome.QUOTA_EXHAUSTED, Outcome.UNKNOWN_MODEL]
 
 
@@ -244,7 +245,7 @@ def test_an_answer_in_between_begins_the_waits_anew() -> None:
 
 
 outcomes = st.sampled_from(
-    [o for o in Outcome if o not in {*UNCOUNTED, *STOPPING, *LASTING, Outcome.SUCCEEDED}]
+    [o for o in Outcome if o not in {*UNCOUNTED, *STOPPING, *LASTING, *VALID}]
 )
 any_policy = st.sampled_from(["retry", "fail", Fixed(values=VALUES)])
 

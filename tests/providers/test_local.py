@@ -108,7 +108,7 @@ async def test_an_answer_follows_the_schema_and_carries_usage(
 async def test_what_does_not_fit_is_told_apart(shared: LocalProvider) -> None:
     cut = await shared.send(shared.encode(request("Fine.", max_tokens=2)), deadline_seconds=60)
     too_long = await shared.send(shared.encode(request("word " * 3000)), deadline_seconds=60)
-    assert (cut.outcome, too_long.outcome) == (Outcome.TRUNCATED, Outcome.REJECTED)
+    assert (cut.outcome, too_long.outcome) == (Outcome.TRUNCATED, Outcome.TOO_LONG)
     assert "longer than the model's context window" in too_long.detail
 
 

@@ -55,7 +55,7 @@ EXPECTED = {
 }
 OF_OPENAI = {
     Fault.NO_CONTENT: (Outcome.MALFORMED, True, "200 without a completion"),
-    Fault.CONTEXT_EXCEEDED: (Outcome.REJECTED, False, "longer than the model's context window"),
+    Fault.CONTEXT_EXCEEDED: (Outcome.TOO_LONG, False, "longer than the model's context window"),
 }
 OF_ANTHROPIC = {
     Fault.NULL_CONTENT: (Outcome.MALFORMED, True, "200 without a message"),

@@ -106,17 +106,18 @@ def _retries(runs: Sequence[Sequence[Sent]]) -> list[Sent]:
 
 def _expected(closed: Sequence[Sent], retries: Sequence[Sent]) -> Tally:
     succeeded = [sent for sent in closed if sent.outcome is Outcome.SUCCEEDED]
+    failed = [s for s in closed if s.outcome not in {Outcome.SUCCEEDED, Outcome.DOUBTED}]
     cost = sum(sent.cost_pico for sent in closed)
     per_success = Decimal(cost).scaleb(-12) / len(succeeded) if succeeded else None
     return Tally(
         attempts=len(closed),
         succeeded=len(succeeded),
-        failed=len(closed) - len(succeeded),
+        failed=len(failed),
         retries=len(retries),
         tokens=_usage([sent.usage for sent in closed]),
         cost_usd=from_pico(cost),
         unconfirmed_usd=from_pico(sum(sent.unconfirmed_pico for sent in closed)),
-        failed_cost_usd=from_pico(cost - sum(sent.cost_pico for sent in succeeded)),
+        failed_cost_usd=from_pico(sum(sent.cost_pico for sent in failed)),
         retries_cost_usd=from_pico(sum(sent.cost_pico for sent in retries)),
         cost_per_success_usd=None
         if per_success is None
