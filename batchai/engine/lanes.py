@@ -9,6 +9,7 @@ from itertools import count
 from typing import assert_never
 
 from batchai.engine.caching import Warmth
+from batchai.engine.duplicates import Duplicates
 from batchai.engine.flow import Flow, Way
 from batchai.engine.outage import Outage
 from batchai.engine.policy import next_asker
@@ -34,7 +35,8 @@ class Station:
     """A step at work: its worker, and the requests that are ready to be sent.
 
     condenser: where summaries of its conversations are made. ladder: the step at each of the models
-    that it may ask, by their numbers, itself among them; empty where there is but one.
+    that it may ask, by their numbers, itself among them; empty where there is but one. duplicates:
+    of equal requests one is sent; None: each is.
     """
 
     worker: Worker
@@ -44,6 +46,7 @@ class Station:
     condenser: "Station | None" = None
     groups: Mapping[int, "ToReduce"] | None = None  # of a reduction, by item
     ladder: "tuple[Station, ...]" = ()
+    duplicates: Duplicates | None = None
     in_flight: int = 0
     ready: deque[Work] = field(default_factory=deque)
 

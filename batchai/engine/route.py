@@ -1,10 +1,12 @@
 """The route of items through the steps: what each asks next, and what its answers lead to."""
 
+import asyncio
 from collections.abc import Callable, Sequence
 from typing import Any
 
 from batchai.domain import Outcome, State
 from batchai.engine.canary import Failure
+from batchai.engine.duplicates import Duplicates
 from batchai.engine.flow import Flow, Piece
 from batchai.engine.lanes import Station
 from batchai.engine.scan import UNRENDERABLE
@@ -52,6 +54,8 @@ class Route:
         flow = work.flow
         station = self._stations[flow.at]
         if flow.way is None:
+            if station.duplicates is not None:
+                await self._release(station, work)
             flow.results[station.step.name] = result
             flow.at += 1
             await self._go_on(flow)
@@ -64,11 +68,14 @@ class Route:
     async def failed(self, work: Work, outcome: str, detail: str) -> None:
         """A request has failed, and so has its step as soon as its other parts are done."""
         flow = work.flow
+        station = self._stations[flow.at]
         if flow.way is None:
             self._settled(flow.item.item_id, outcome)
+            if station.duplicates is not None:
+                await self._release(station, work)
             return
         flow.way.fail(work.part, outcome, detail)
-        await self._advance(self._stations[flow.at], flow)
+        await self._advance(station, flow)
 
     async def fail_unsent(
         self, station: Station, work: Work, outcome: Outcome, detail: str
@@ -112,9 +119,40 @@ class Route:
         flow.fingerprint = asked.fingerprint
         flow.way = station.way(flow, asked)
         if flow.way is None:
-            station.put([_work(flow, Piece(0, asked.requests[0], asked.fingerprint), known)])
+            work = _work(flow, Piece(0, asked.requests[0], asked.fingerprint), known)
+            if station.duplicates is not None:
+                return await self._is_spared(station, work, station.duplicates)
+            station.put([work])
             return False
         return await self._advance(station, flow)
+
+    async def _is_spared(self, station: Station, work: Work, duplicates: Duplicates) -> bool:
+        """Whether an equal request has given the result; else it waits for one, or is ready."""
+        if duplicates.waits(work):
+            return False
+        twin = duplicates.twin(work)
+        if twin is None:
+            station.put([work])
+            return False
+        flow = work.flow
+        await station.worker.copy(flow.item.item_id, work.fingerprint, twin)
+        if twin.state is State.FAILED:
+            self._settled(flow.item.item_id, twin.outcome)
+            return False
+        flow.results[station.step.name] = twin.result
+        return True
+
+    async def _release(self, station: Station, work: Work) -> None:
+        """What waited for the request takes its result, or asks in its turn."""
+        duplicates = station.duplicates
+        assert duplicates is not None
+
+        async def again(waiting: Work) -> None:
+            if await self._is_spared(station, waiting, duplicates):
+                waiting.flow.at += 1
+                await self._go_on(waiting.flow)
+
+        await asyncio.gather(*map(again, duplicates.settled(work)))  # one commit for all
 
     async def _advance(self, station: Station, flow: Flow) -> bool:
         """Make the next parts of the step ready; True when it is over and has its result."""

@@ -34,7 +34,7 @@ from batchai.store import Reader
 
 log = logging.getLogger(__name__)
 
-_MOST_WAITING = 2000  # requests waiting for a retry; beyond it no new ones are begun
+_MOST_WAITING = 2000  # requests waiting for a retry, or for an equal one; then none are begun
 _MOST_READY = 500  # requests that wait for their turn; beyond it no new items are begun
 
 
@@ -80,6 +80,7 @@ class Runner:
     def __init__(self, stations: Sequence[Station], *, progress: Progress, clock: Clock) -> None:
         self._stations = stations
         self._lanes = lanes_of(stations)
+        self._duplicates = [station.duplicates for station in stations if station.duplicates]
         self._progress = progress
         self._clock = clock
         self._end: End | None = None
@@ -220,6 +221,8 @@ class Runner:
     def _may_begin(self) -> bool:
         """Whether a new item may be begun: not too much waits, watches and caches allow it."""
         if not all(station.admits for station in self._stations):
+            return False
+        if any(duplicates.waiting >= _MOST_WAITING for duplicates in self._duplicates):
             return False
         waiting = sum(lane.waiting for lane in self._lanes)
         ready = sum(len(station.ready) for station in self._stations)

@@ -30,6 +30,7 @@ from batchai.prompts import Rendered, Shortened, shortened
 from batchai.store import Ledger, Reader
 from batchai.store.ledger import StepEnd
 from batchai.store.queries import AttemptRow
+from batchai.store.twins import Twin
 
 log = logging.getLogger(__name__)
 
@@ -190,14 +191,7 @@ class Worker:
         self, item_id: int, part: int, fingerprint: bytes, outcome: str, detail: str
     ) -> None:
         """Record what fails without an attempt of its own."""
-        end = StepEnd(
-            State.FAILED,
-            fingerprint,
-            outcome,
-            detail,
-            forget_row=part == 0 and not self.step.retain.items,
-        )
-        await self._settle_unsent(item_id, part, end)
+        await self._settle_unsent(item_id, part, self._failed(fingerprint, outcome, detail, part))
 
     async def skip(self, item_id: int, fingerprint: bytes) -> None:
         """Record that the step is not to be done for the item."""
@@ -207,6 +201,23 @@ class Worker:
         """Record what the parts of a step came to."""
         end = self._done(State.SUCCEEDED, fingerprint, Outcome.SUCCEEDED.value, result=result)
         await self._settle_unsent(item_id, 0, end)
+
+    async def copy(self, item_id: int, fingerprint: bytes, twin: Twin) -> None:
+        """Record that the item ends as another of an equal request did; nothing is spent."""
+        if twin.state is State.SUCCEEDED:
+            end = self._done(
+                State.SUCCEEDED, fingerprint, twin.outcome, error=twin.error, result=twin.result
+            )
+        else:
+            end = self._failed(fingerprint, twin.outcome, twin.error)
+        await self._ledger.settle_unsent(
+            (item_id, self.step.name, 0),
+            end,
+            run_id=self._origin.run_id,
+            at=self._clock.utcnow(),
+            model=twin.model,
+            copied_from=twin.item_id,
+        )
 
     async def reuse(self, item_id: int, fingerprint: bytes) -> None:
         """Record that the result of an earlier time stays, as its request does."""
@@ -248,6 +259,11 @@ class Worker:
             forget_row=is_last and not self.step.retain.items,
             release=self.step.following if part == 0 else None,
         )
+
+    def _failed(self, fingerprint: bytes, outcome: str, error: str, part: int = 0) -> StepEnd:
+        """The end of a step that ends the item too; of a part, only the part's."""
+        forget = part == 0 and not self.step.retain.items
+        return StepEnd(State.FAILED, fingerprint, outcome, error, forget_row=forget)
 
     def _shape(self, work: Work, *more: Tried) -> Shape:
         step, history = self.step, (*work.history, *more)
@@ -419,10 +435,7 @@ class Worker:
                     part=work.part,
                 )
             case policy.Fail():
-                forget = work.part == 0 and not self.step.retain.items
-                return StepEnd(
-                    State.FAILED, work.fingerprint, outcome, error=reply.detail, forget_row=forget
-                )
+                return self._failed(work.fingerprint, outcome, reply.detail, work.part)
             case policy.Again() | policy.Stop():
                 return None
 

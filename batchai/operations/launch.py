@@ -14,6 +14,7 @@ from batchai.clock import Clock
 from batchai.domain import State
 from batchai.engine.caching import Warmth
 from batchai.engine.control import Control
+from batchai.engine.duplicates import Duplicates
 from batchai.engine.heartbeat import ClockGap, Watchdog
 from batchai.engine.intake import Intake
 from batchai.engine.lanes import Lane, Station
@@ -114,12 +115,21 @@ class Launch:
         )
         warmth = Warmth(step.cache, opened.clock)
         watch = watch or _watch(opened.job.stop_if)
-        station = Station(worker, lane, watch, warmth, condenser)
+        station = Station(
+            worker, lane, watch, warmth, condenser, duplicates=self._duplicates(step)
+        )
         lane.stations.append(station)
         ladder = (station, *(self._station(further, watch) for further in step.further))
         for one in ladder if step.further else ():
             one.ladder = ladder
         return station
+
+    def _duplicates(self, step: PreparedStep) -> Duplicates | None:
+        opened = self._opened
+        if not opened.job.dedupe:
+            return None
+        opened.store.index_requests()
+        return Duplicates(opened.store.reader, step=step.name, run_id=self.run.id)
 
     def _lane(self, step: PreparedStep) -> Lane:
         """The lane of the step's account: each has limits and slots of its own, all one budget."""

@@ -68,7 +68,7 @@ def assemble(draft: Draft, project: Project, roots: tuple[Path, ...]) -> models.
         output=_output(values, source, draft.path.parent / f"{name}.results"),
         limits=_limits(values, steps[0].model, project),
         **_stop_if(values),
-        **_given(values, "vars", "expect", "budget_usd", "allow_failed", "attempts"),
+        **_given(values, "vars", "expect", "budget_usd", "allow_failed", "attempts", "dedupe"),
         retain=models.Retain(**values.get("retain", {})),
         notify=project.notify,
     )

@@ -332,6 +332,9 @@ JOB = Section(
         "checks": CHECKS,
         "history": Field(HISTORY, "How a conversation is condensed as it grows."),
         **POLICIES,
+        "dedupe": Field(
+            Flag(), "Whether items with the same request are paid for once; default false."
+        ),
         "retain": Field(RETAIN, "What the store keeps of personal data."),
         "delivery": Field(NotYet(("live",)), "How requests travel: live."),
         "finish_by": Field(NotYet(), "Not available yet."),

@@ -336,6 +336,7 @@ class Job(Strict):
     stop_if: StopIf | None = StopIf()
     allow_failed: Allowed = Allowed()
     attempts: Positive = 5  # per item and run
+    dedupe: bool = False
     retain: Retain = Retain()
     notify: Notify | None = None
     overridden: frozenset[str] = frozenset()  # dotted fields that the command line gave

@@ -47,6 +47,7 @@ SELECT i.key, CASE
         || ' pico-dollars, its attempts cost ' || coalesce(a.cost, 0)
     WHEN a.numbers <> a.number THEN 'has two attempts of one number'
     WHEN s.state = 'succeeded' AND s.outcome = 'succeeded' AND NOT coalesce(a.answered, 0)
+        AND s.copied_from IS NULL  -- else another item's was
         AND s.result <> '[]'  -- over an empty list
         THEN 'succeeded, but no attempt was answered'
 END AS problem

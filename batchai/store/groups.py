@@ -55,10 +55,8 @@ _STATEMENTS = {
     "cost_pico = cost_pico + ?, state = ?, fingerprint = ?, outcome = ?, error = ?, result = ?, "
     "model = ?, run_id = ?, settled_at = ?, copied_from = NULL "
     "WHERE item_id = ? AND step = ? AND part = ?",
-    "copy_step": "UPDATE item_steps SET (state, outcome, error, result, model) = (SELECT state, "
-    "outcome, error, result, model FROM item_steps WHERE item_id = ? AND step = ? AND part = 0), "
-    "fingerprint = ?, copied_from = ?, run_id = ?, settled_at = ? "
-    "WHERE item_id = ? AND step = ? AND part = 0",
+    "note_copied": "UPDATE item_steps SET copied_from = ? "
+    "WHERE item_id = ? AND step = ? AND part = ?",
     "reuse_step": "UPDATE item_steps SET state = 'succeeded', fingerprint = ? "
     "WHERE item_id = ? AND step = ? AND part = ?",
     "release_step": "UPDATE item_steps SET state = 'pending' "

@@ -129,11 +129,16 @@ class Ledger:
         run_id: int,
         at: datetime,
         model: str | None = None,
+        copied_from: int | None = None,
     ) -> None:
-        """Record what ended without an attempt of its own: unrenderable, over a limit, skipped, or
-        gathered from its parts. model: who answered those."""
+        """Record what ended without an attempt of its own: unrenderable, over a limit, skipped,
+        gathered from its parts, or as another item of an equal request did (`copied_from`). model:
+        who answered those."""
         row = (0, 0, 0, *_end_row(end), model, run_id, to_ms(at), *where)
-        await self._write(_settling(end, row))
+        operations = _settling(end, row)
+        if copied_from is not None:
+            operations.append(("note_copied", (copied_from, *where)))
+        await self._write(operations)
 
     async def reuse(self, where: Where, fingerprint: bytes, *, release: str | None) -> None:
         """Record that the stored result of an earlier time answers the same request."""

@@ -74,7 +74,7 @@ def copied(reader: Reader) -> tuple[int, int]:
     rows = reader.query(
         "SELECT count(*), coalesce(sum(p.cost_pico), 0) FROM item_steps AS s JOIN items AS i "
         "ON i.id = s.item_id JOIN item_steps AS p ON p.item_id = s.copied_from AND p.step = s.step "
-        "AND p.part = 0 WHERE s.copied_from IS NOT NULL AND i.selected = 1"
+        "AND p.part = s.part WHERE s.copied_from IS NOT NULL AND i.selected = 1"
     )
     return int(rows[0][0]), int(rows[0][1])
 

@@ -247,6 +247,14 @@ class Store:
             connection.execute(tables.meta.delete().where(tables.meta.c.key == key))
             connection.execute(insert(tables.meta).values(key=key, value=value))
 
+    def index_requests(self) -> None:
+        """Make equal requests quick to find (`dedupe`)."""
+        with self._writing() as connection:
+            connection.exec_driver_sql(
+                "CREATE INDEX IF NOT EXISTS ix_item_steps_fingerprint "
+                "ON item_steps (step, fingerprint)"
+            )
+
     def forget_deleted(self) -> None:
         """Overwrite deleted content in the file from now on (`retain.items: false`)."""
         overwrite_deleted(self._engine)
