@@ -217,11 +217,13 @@ def check(options: argparse.Namespace) -> int:
         mistakes = find(job, every_item=options.all)
         found = list(mistakes if options.all else islice(mistakes, 1))
     if not found:
-        from batchai.operations.remarks import warnings
+        from batchai.operations.remarks import repeated_share, warnings
 
         for line in warnings(job):
             print(f"warning: {line}", file=sys.stderr)
         left = unrendered(job) if options.all else ""
+        if (share := repeated_share(job)) is not None:
+            print(f"about {share:.0%} of the input tokens are the same in every request")
         print(f"{path.name}: no mistakes found · next: batchai try {options.job}")
         if left:
             print(left)

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from batchai.clock import Clock
-from batchai.operations.remarks import warnings
+from batchai.operations.remarks import repeated_share, warnings
 from tests.kit import Workspace
 
 
@@ -47,3 +47,16 @@ def test_a_cache_that_will_never_be_is_told_with_the_remedy(tmp_path: Path) -> N
     (line,) = found(tmp_path, "anthropic/claude-haiku-4-5", top="cache: 1h")
     assert "about 3 tokens, and anthropic/claude-haiku-4-5 caches from 4,096 on; put what" in line
     assert found(tmp_path, "openai/gpt-5.4-mini", top="cache: auto") == []
+
+
+def test_what_every_request_repeats_is_told_as_a_share_whatever_is_done(tmp_path: Path) -> None:
+    space = Workspace(tmp_path, "http://127.0.0.1:9/v1").write(20)
+    before = repeated_share(space.job())
+    assert before is not None
+    rules = "All of the rules. " * 500
+    space.job_path.write_text(
+        space.job_path.read_text().replace("prompt: {", f"prompt: {{system: '{rules}', ")
+    )
+    after = repeated_share(space.job())
+    assert after is not None
+    assert 0 < before < 0.95 < after < 1
