@@ -5,6 +5,9 @@ in its turn: also after a kill in between, and in a later run. Only steps that a
 an item take part; elements of `foreach` and turns of conversations are each asked.
 """
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 from batchai.domain import Outcome
 from batchai.engine.worker import Work
 from batchai.prompts import FINGERPRINT_BYTES
@@ -23,7 +26,10 @@ _OF_THE_REQUEST = (
 
 
 class Duplicates:
-    """Which requests of a step are being asked in a launch, and who waits for them."""
+    """Which requests of a step are being asked in a launch, and who waits for them.
+
+    waiting: how many wait, for an answer or for their copy to be durable.
+    """
 
     def __init__(self, reader: Reader, *, step: str, run_id: int) -> None:
         self._reader = reader
@@ -54,6 +60,15 @@ class Duplicates:
         if found is None:
             self._asked[request] = []
         return found
+
+    @contextmanager
+    def copying(self) -> Iterator[None]:
+        """While a twin's end is being recorded for another item."""
+        self.waiting += 1
+        try:
+            yield
+        finally:
+            self.waiting -= 1
 
     def settled(self, work: Work) -> list[Work]:
         """What waited for this one's end, durable now."""

@@ -135,7 +135,8 @@ class Route:
             station.put([work])
             return False
         flow = work.flow
-        await station.worker.copy(flow.item.item_id, work.fingerprint, twin)
+        with duplicates.copying():
+            await station.worker.copy(flow.item.item_id, work.fingerprint, twin)
         if twin.state is State.FAILED:
             self._settled(flow.item.item_id, twin.outcome)
             return False

@@ -210,6 +210,9 @@ class Runner:
                         continue
                 return found
             item = pool.feed.take() if self._may_begin() else None
+            if item is not None and self._duplicates:  # many are only copied: one commit for all
+                pool.tasks.create_task(self._guard(partial(pool.route.begin, item)))
+                continue
             if item is not None:
                 await pool.route.begin(item)
                 continue
