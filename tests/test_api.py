@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from batchai import load_job, report, results, run
-from batchai.errors import RefusedError
+from batchai.errors import RefusedError, SpecError
 from batchai.operations.run import RunSummary
 from batchai.simulator import Simulator
 from tests.kit import Workspace
@@ -73,3 +73,13 @@ def test_without_a_budget_it_asks_for_one(tmp_path: Path) -> None:
         job = load_job(Workspace(tmp_path, sim.openai_url).write(3).job_path)
         with pytest.raises(RefusedError, match="budget"):
             run(job)
+
+
+def test_an_input_that_turns_out_empty_leaves_the_results_alone(tmp_path: Path) -> None:
+    with Simulator() as sim:
+        job = load_job(Workspace(tmp_path, sim.openai_url).write(2).job_path, budget="1")
+        run(job)
+        with pytest.raises(SpecError, match="items: holds no records"):
+            run(job, items=[])
+
+    assert (tmp_path / "out.csv").read_text().count("succeeded") == 2

@@ -15,7 +15,7 @@ from batchai.domain import Item, State
 from batchai.errors import BadRowError, TemplateError
 from batchai.prompts import Asked, Asking, Kind, is_same_request
 from batchai.schemas import AnswerSchema, Checks
-from batchai.sources import BadRow, Record, Source, content_key, key_of
+from batchai.sources import BAD_ROW_REMEDY, BadRow, Record, Source, content_key, key_of
 from batchai.store.queries import Reader, StoredItem, StoredStep
 from batchai.store.seen import SeenKeys
 from batchai.store.values import from_json, to_json
@@ -171,7 +171,7 @@ class Scan:
                 bad.append(BadRow(record.place, str(error)))
         items = self._items(keyed, seen, bad)
         if bad and not self._skip_bad_rows:
-            raise BadRowError(f"{bad[0].place}: {bad[0].problem}")
+            raise BadRowError(f"{bad[0].place}: {bad[0].problem}; {BAD_ROW_REMEDY}")
         stored = self._stored([item.key for item in items])
         findings = [self._finding(item, stored.get(item.key)) for item in items]
         return ScanChunk(findings, bad, sum(isinstance(record, Record) for record in records))

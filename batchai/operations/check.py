@@ -20,7 +20,7 @@ from batchai.operations.opening import (
 from batchai.prompts import fields_used
 from batchai.providers import parameter_mistakes, turn_mistakes
 from batchai.schemas import AnswerSchema, schema_mistakes
-from batchai.sources import BadRow, Record, Source, key_of
+from batchai.sources import BAD_ROW_REMEDY, BadRow, Record, Source, key_of
 from batchai.spec.models import Fixed, Job, Model, Policies, Repair, Step
 from batchai.store.values import to_json
 
@@ -90,16 +90,16 @@ def _models(step: Step) -> tuple[Model, ...]:
 
 def input_mistakes(job: Job, source: Source) -> Iterator[str]:
     """Fields that the input does not have; rows among the first 1,000 that cannot be used."""
+    if job.input.where is None and not source.head(1):  # else its results would leave the export
+        yield f"{source.name}: holds no records; an input needs at least one"
+        return
     missing = list(_missing_columns(job, source))
     yield from missing
     if missing or job.input.on_bad_row == "skip":
         return
     try:
         for bad in _bad_rows(source.head(), job.input.key):
-            yield (
-                f"{bad.place}: {bad.problem}; mend it, or pass such rows over with "
-                "`on_bad_row: skip`"
-            )
+            yield f"{bad.place}: {bad.problem}; {BAD_ROW_REMEDY}"
         yield from islice(_ungrouped(job, source.head()), 1)
     except SourceError as error:
         yield str(error)

@@ -2,10 +2,11 @@
 
 from batchai.sources.inspection import DataSketch, inspect_data
 from batchai.sources.keys import content_key, key_of
-from batchai.sources.records import BadRow, Record
+from batchai.sources.records import BAD_ROW_REMEDY, BadRow, Record
 from batchai.sources.source import Source, open_items, open_source
 
 __all__ = [
+    "BAD_ROW_REMEDY",
     "BadRow",
     "DataSketch",
     "Record",

@@ -20,6 +20,9 @@ class Record:
     place: str
 
 
+BAD_ROW_REMEDY = "mend it, or pass such rows over with `on_bad_row: skip`"
+
+
 @dataclass(frozen=True, slots=True)
 class BadRow:
     """One row that cannot be used; `on_bad_row` decides what follows."""
