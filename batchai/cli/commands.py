@@ -432,8 +432,12 @@ def simulator(options: argparse.Namespace) -> int:
     from batchai.operations.simulate import simulate
     from batchai.simulator.arguments import settings_of
 
+    settings = settings_of(options)
     service = simulate(
-        settings_of(options), announce=lambda running: print(serving_text(running), flush=True)
+        settings,
+        announce=lambda running: print(
+            serving_text(running, wants_key=settings.require_key), flush=True
+        ),
     )
     print(service_text(service))
     return 0

@@ -57,7 +57,8 @@ def plan_text(plan: Plan, name: str) -> str:
     budget = plan.job.budget_usd
     if budget is not None and estimate.cost_usd > budget:
         lines.append(f"The budget of {usd(budget)} would not be enough.")
-    lines.append(f"Next: batchai run {name}")
+    asks = " --changed rerun   (or keep)" if survey.at_stake else ""
+    lines.append(f"Next: batchai run {name}{asks}")
     return "\n".join(lines)
 
 

@@ -17,14 +17,17 @@ from batchai.spec.loading import shown_path
 _BROKEN_OFF = {Reason.INTERRUPTED, Reason.TERMINATED}
 
 
-def serving_text(simulator: Simulator) -> str:
+def serving_text(simulator: Simulator, *, wants_key: bool = False) -> str:
     """Where a simulator listens, and how a job is pointed at it."""
+    keys = "Any key will do" if wants_key else "Any key will do, or none"
+    variable = "NAME" if wants_key else "none"
     return "\n".join(
         [
             f"OpenAI Chat Completions  {simulator.openai_url}",
             f"Anthropic Messages       {simulator.anthropic_url}",
-            "Any key will do, or none. In another terminal, apart from the job's own results:",
-            f"  batchai run JOB --base-url {simulator.openai_url} --set model.api_key_env=none \\",
+            f"{keys}. In another terminal, apart from the job's own results:",
+            f"  batchai run JOB --base-url {simulator.openai_url} "
+            f"--set model.api_key_env={variable} \\",
             "    --set name=simulated --set output=simulated.csv --yes",
             "Ctrl-C ends it and tells what it saw.",
         ]

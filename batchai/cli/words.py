@@ -80,11 +80,13 @@ def trial_text(trial: Trial, name: str, *, shows_prompts: bool) -> str:
 def _counts(summary: RunSummary) -> str:
     counts = summary.counts
     succeeded = f"{counts.get(State.SUCCEEDED, 0):,} succeeded"
-    if before := summary.progress.settled_before:
-        succeeded += f" ({before:,} items were done before, nothing is sent twice)"
+    pending = counts.get(State.PENDING, 0)
+    if before := sum(counts.values()) - pending - summary.progress.settled:
+        was = "1 item was" if before == 1 else f"{before:,} items were"
+        succeeded += f" ({was} done before, nothing is sent twice)"
     parts = [succeeded]
     parts += [f"{number:,} {kind}" for kind, number in summary.failures.items()]
-    if pending := counts.get(State.PENDING, 0):
+    if pending:
         parts.append(f"{pending:,} to do")
     return " · ".join(parts)
 
@@ -92,7 +94,8 @@ def _counts(summary: RunSummary) -> str:
 def _effort(summary: RunSummary) -> str:
     progress = summary.progress
     if not progress.attempts:
-        return "Nothing was left to send."
+        left = summary.counts.get(State.PENDING, 0)
+        return "Nothing was sent." if left else "Nothing was left to send."
     cost = "no cost"
     budget = summary.run.budget  # as it was tuned last
     if summary.run.cost or summary.run.unconfirmed or budget is not None:

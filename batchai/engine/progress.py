@@ -5,7 +5,6 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 
 from batchai.domain import NO_COST
-from batchai.engine import policy
 from batchai.engine.worker import Ended
 
 
@@ -15,7 +14,6 @@ class Progress:
 
     to_send: int = 0  # items that this launch is to bring to an end, as far as they are known
     is_counted: bool = True  # False while a scan still finds more of them
-    settled_before: int = 0
     budget: Decimal | None = None  # of the run
     spent_before: Decimal = NO_COST  # by the run's earlier launches
     succeeded: int = 0
@@ -57,8 +55,7 @@ class Progress:
         self.output_tokens += settlement.usage.output
         if settlement.model is not None:
             self.resolved_models[settlement.model] += 1
-        if isinstance(ended.verdict, policy.Again):
-            self.retries += 1
+        self.retries += len(ended.work.history) > 1  # this attempt is the last of it
 
     def settle(self, outcome: str | None) -> None:
         """Count an item that came to its end; outcome: how it failed, None where it did not."""

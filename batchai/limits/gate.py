@@ -8,6 +8,7 @@ takes is stamped then, after the pacer and just before the request leaves.
 import asyncio
 import random
 from collections.abc import Iterable
+from decimal import Decimal
 
 from aiolimiter import AsyncLimiter
 
@@ -290,7 +291,13 @@ def _refuse_oversize(ask: Ask, window: SlidingWindow) -> None:
 def _refuse_unaffordable(ask: Ask, budget: Budget) -> None:
     if not budget.may_fit_later(ask.worst_cost):
         raise BudgetExhaustedError(
-            f"budget_usd: ${budget.spent} of ${budget.limit} is spent and ${budget.unconfirmed}"
-            f" unconfirmed; the next request may cost up to ${ask.worst_cost};"
+            f"budget_usd: {_usd(budget.spent)} of {_usd(budget.limit)} is spent and"
+            f" {_usd(budget.unconfirmed)} unconfirmed; the next request may cost up to"
+            f" {_usd(ask.worst_cost)};"
             " continue with a higher --budget"
         )
+
+
+def _usd(amount: Decimal | None) -> str:
+    """The exact amount, and never as 0E-12."""
+    return "any amount" if amount is None else f"${amount.normalize():f}"

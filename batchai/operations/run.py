@@ -272,10 +272,7 @@ def progress_of(found: Opened, approach: Approach) -> Progress:
     """Where a launch with this approach begins."""
     counts = found.store.reader.item_counts(*found.job.step_names)
     pending = counts.get(State.PENDING, 0)
-    return Progress(
-        to_send=pending if approach.comparison is None else 0,
-        settled_before=sum(counts.values()) - pending,
-    )
+    return Progress(to_send=pending if approach.comparison is None else 0)
 
 
 async def _summary(

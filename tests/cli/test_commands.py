@@ -144,9 +144,9 @@ def test_a_second_run_of_the_same_job_is_refused(space: Workspace, sim: Simulato
     first = space.start("run", "--yes")
     sim.wait_for(1)
     second = space.start("run", "--yes")
-    _, said = second.communicate(timeout=20)
+    _, said = second.communicate(timeout=60)
     sim.release()
-    first.communicate(timeout=20)
+    first.communicate(timeout=60)
 
     assert second.returncode == 5
     assert f"process {first.pid}" in said
