@@ -64,14 +64,17 @@ def with_overrides(root: Table, overrides: Overrides, base: Path) -> Table:
 
 
 def with_model(root: Table, name: Node) -> Table:
-    """The job's map with another model; what belonged to the former one alone is left out."""
+    """The job's map with another model, also where a history is condensed.
+
+    What belonged to the former one alone is left out.
+    """
     root = _with_model(root, name)
     steps = root.entries.get("steps")
     if not isinstance(steps, Table):
         return root
     blocks = {
         step: _with_model(block, name)
-        if isinstance(block, Table) and "model" in block.entries
+        if isinstance(block, Table) and block.entries.keys() & {"model", "history"}
         else block
         for step, block in steps.entries.items()
     }
@@ -79,6 +82,9 @@ def with_model(root: Table, name: Node) -> Table:
 
 
 def _with_model(block: Table, name: Node) -> Table:
+    history = block.entries.get("history")
+    if isinstance(history, Table):
+        block = replaced(block, "history", _with_model(history, name))
     model = block.entries.get("model")
     if isinstance(model, Table | Scalar):
         kept = kept_for_model(MODEL.table(model), name)
