@@ -231,7 +231,12 @@ class _SkippingClock(Clock):
     """Wall time that goes on with the loop's, skipped time included; made on the running loop."""
 
     def __init__(self) -> None:
+        self._loop = asyncio.get_running_loop()
         self._epoch = datetime.now(UTC) - timedelta(seconds=self.monotonic())
+
+    def monotonic(self) -> float:
+        """The loop's, also in the threads that read attached files."""
+        return self._loop.time()
 
     def utcnow(self) -> datetime:
         """When it would be by now."""
