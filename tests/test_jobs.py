@@ -5,17 +5,24 @@ import re
 import shutil
 from collections import Counter
 from datetime import date
+from decimal import Decimal
 from itertools import combinations
 from pathlib import Path
 
 import pytest
 
 import batchai
+from batchai.documents import text_of
+from batchai.documents.inspection import inspect
+from batchai.domain import State
 from batchai.operations.check import check
+from batchai.operations.rehearse import rehearse
 from batchai.spec import Overrides, load_job
+from batchai.spec.models import Job, Model
 
 ROOT = Path(batchai.__file__).parents[1]
 JOBS = sorted(path.stem for path in (ROOT / "jobs").glob("*.yaml"))
+VARIABLES = {("invoices", True): ("kinds=[pdf]",)}  # the local model takes no pictures
 KINDS = ("general", "financial", "technical", "custom")
 LOCAL = "local/smollm2-135m"
 
@@ -23,6 +30,11 @@ LOCAL = "local/smollm2-135m"
 def rows_of(name: str) -> list[dict[str, str]]:
     with (ROOT / "data" / name).open(encoding="utf-8", newline="") as file:
         return list(csv.DictReader(file))
+
+
+def models_of(job: Job) -> list[Model]:
+    histories = [step.history for step in job.steps if step.history is not None]
+    return [step.model for step in job.steps] + [history.model for history in histories]
 
 
 def words_of(text: str) -> set[str]:
@@ -49,8 +61,24 @@ def test_every_job_renders_all_its_items(
     name: str, model: str | None, project: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(project)
-    job = load_job(project / f"jobs/{name}.yaml", overrides=Overrides(model=model))
+    overrides = Overrides(model=model, variables=VARIABLES.get((name, model == LOCAL), ()))
+    job = load_job(project / f"jobs/{name}.yaml", overrides=overrides)
     assert list(check(job, every_item=True)) == []
+    assert model is None or {used.provider for used in models_of(job)} == {"local"}
+
+
+@pytest.mark.parametrize("name", JOBS)
+def test_every_job_comes_to_its_end_on_the_simulator(
+    name: str, project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(project)
+    job = load_job(project / f"jobs/{name}.yaml", overrides=Overrides(limit=4))
+    found = rehearse(job)
+
+    assert found.run.exit_code == 0
+    assert found.run.counts == {State.SUCCEEDED: found.run.progress.settled}
+    assert found.run.export is not None
+    assert found.run.export.path.stat().st_size > 100
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -115,3 +143,28 @@ def test_documents_have_the_promised_length() -> None:
     assert 9 <= len(files) <= 12
     assert min(lengths) >= 200
     assert max(lengths) <= 700
+
+
+def test_mails_are_sound_and_of_every_kind() -> None:
+    rows = rows_of("mails.csv")
+    labels = Counter(row["gold_category"] for row in rows)
+    [triage, _] = load_job(ROOT / "jobs/mail.yaml").steps
+    assert triage.json_schema is not None
+    assert len({row["mail_id"] for row in rows}) == len(rows) == 40
+    assert labels.keys() == set(triage.json_schema["properties"]["category"]["enum"])
+    assert min(labels.values()) >= 3
+    needs = Counter(row["gold_requires_response"] for row in rows)
+    assert needs["true"] + needs["false"] == len(rows)
+
+
+def test_what_stands_on_an_invoice_is_what_its_gold_says() -> None:
+    rows = rows_of("invoices.csv")
+    for row in rows:
+        assert Decimal(row["gold_net"]) + Decimal(row["gold_tax"]) == Decimal(row["gold_total"])
+        data = (ROOT / "data/invoices" / row["file"]).read_bytes()
+        if row["kind"] == "png":
+            assert inspect(Path(row["file"]), data, place=row["file"]).media_type == "image/png"
+            continue
+        words = text_of(data, suffix=".pdf", place=row["file"]).replace(",", "").split()
+        assert {row["gold_number"], row["gold_net"], row["gold_tax"], row["gold_total"]} <= {*words}
+    assert Counter(row["kind"] for row in rows) == {"pdf": 8, "png": 4}
