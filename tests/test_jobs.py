@@ -76,7 +76,8 @@ def test_every_job_comes_to_its_end_on_the_simulator(
     found = rehearse(job)
 
     assert found.run.exit_code == 0
-    assert found.run.counts == {State.SUCCEEDED: found.run.progress.settled}
+    assert found.run.counts.keys() == {State.SUCCEEDED}
+    assert found.served.requests >= sum(found.run.counts.values())
     assert found.run.export is not None
     assert found.run.export.path.stat().st_size > 100
 
