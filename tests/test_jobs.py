@@ -1,6 +1,8 @@
 """The sample jobs and data: jobs check clean on their own and the local model, data is sound."""
 
+import asyncio
 import csv
+import json
 import re
 import shutil
 from collections import Counter
@@ -17,6 +19,8 @@ from batchai.documents.inspection import inspect
 from batchai.domain import State
 from batchai.operations.check import check
 from batchai.operations.rehearse import rehearse
+from batchai.operations.run import RunOptions, run_job
+from batchai.simulator import Settings, Simulator
 from batchai.spec import Overrides, load_job
 from batchai.spec.models import Job, Model
 
@@ -169,3 +173,30 @@ def test_what_stands_on_an_invoice_is_what_its_gold_says() -> None:
         words = text_of(data, suffix=".pdf", place=row["file"]).replace(",", "").split()
         assert {row["gold_number"], row["gold_net"], row["gold_tax"], row["gold_total"]} <= {*words}
     assert Counter(row["kind"] for row in rows) == {"pdf": 8, "png": 4}
+
+
+def test_an_invoice_whose_sums_do_not_add_up_is_read_again(
+    project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(project)
+    gold = rows_of("invoices.csv")[0]
+    line = {"description": "all", "quantity": 1, "amount": float(gold["gold_net"])}
+    fields = [name for name in gold if name.startswith("gold_")]
+    right = {"lines": [line]} | {name.removeprefix("gold_"): gold[name] for name in fields}
+    wrong = right | {"total": "1.00"}
+    answers = iter([wrong, right])
+    settings = Settings(answer=lambda _: json.dumps(next(answers)), require_key=False)
+    with Simulator(settings) as sim:
+        job = load_job(
+            project / "jobs/invoices.yaml",
+            overrides=Overrides(
+                limit=1,
+                base_url=sim.anthropic_url,
+                settings=("model.api_key_env=none", "name=sums", "output=../out/sums.csv"),
+            ),
+        )
+        end = asyncio.run(run_job(job, RunOptions(yes=True)))
+
+        assert len(sim.received) == 2
+    assert end.counts == {State.SUCCEEDED: 1}
+    assert {found.agreed for found in end.agreements} == {1}
