@@ -115,9 +115,7 @@ class Launch:
         )
         warmth = Warmth(step.cache, opened.clock)
         watch = watch or _watch(opened.job.stop_if)
-        station = Station(
-            worker, lane, watch, warmth, condenser, duplicates=self._duplicates(step)
-        )
+        station = Station(worker, lane, watch, warmth, condenser, duplicates=self._duplicates(step))
         lane.stations.append(station)
         ladder = (station, *(self._station(further, watch) for further in step.further))
         for one in ladder if step.further else ():
