@@ -230,8 +230,9 @@ def test_a_changed_prompt_is_compared_anew(space: Workspace, sim: Simulator) -> 
 
 
 def test_the_report_says_what_comparisons_cost_and_lists_no_job_of_theirs(
-    space: Workspace, sim: Simulator
+    space: Workspace, sim: Simulator, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.chdir(space.folder)  # stores beside the current folder's jobs are listed, too
     space.run()
     own = report(space.job())
     made = compared(space, A, B, sample=10)
