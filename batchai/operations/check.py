@@ -21,8 +21,9 @@ from batchai.prompts import fields_used
 from batchai.providers import parameter_mistakes, turn_mistakes
 from batchai.schemas import AnswerSchema, schema_mistakes
 from batchai.sources import BAD_ROW_REMEDY, BadRow, Record, Source, key_of
-from batchai.spec.models import Fixed, Job, Model, Policies, Repair, Step
+from batchai.spec.models import Check, Fixed, Function, Job, Model, Policies, Repair, Step
 from batchai.store.values import to_json
+from batchai.templates import variables_used
 
 _SHOWN_FIELDS = 12
 
@@ -65,11 +66,7 @@ def spec_mistakes(job: Job) -> Iterator[str]:
         yield from _fixed_value_mistakes(job, step)
         for one in (step, *further_steps(step)):
             yield from _limit_mistakes(job, one)
-        if step.reduction is not None and step.reduction.by and not job.retain.items:
-            yield (
-                f"{name}: {_block(step)}reduce.by: groups by the items' rows, which the store is "
-                "not to keep; set `retain.items: true`, or reduce without `by`"
-            )
+        yield from (f"{name}: {_block(step)}{line}" for line in _contradictions(job, step))
         try:
             asking_of(job, step)
             checks_of(job, step)
@@ -82,6 +79,25 @@ def spec_mistakes(job: Job) -> Iterator[str]:
                 f"{job.path.name}: expect.{field}: the result has no such field"
                 f"{_guess(field, fields)}"
             )
+
+
+def _contradictions(job: Job, step: Step) -> Iterator[str]:
+    """What a step asks for and the job denies it."""
+    if step.reduction is not None and step.reduction.by and not job.retain.items:
+        yield (
+            "reduce.by: groups by the items' rows, which the store is not to keep; set "
+            "`retain.items: true`, or reduce without `by`"
+        )
+    if job.dedupe and any(_looks_at_item(check) for check in step.checks):
+        yield (
+            "checks: a check that looks at the item may judge equal answers differently, and "
+            "`dedupe` copies them; leave one of the two out"
+        )
+
+
+def _looks_at_item(check: Check) -> bool:
+    """Python functions are given the item, and may."""
+    return isinstance(check, Function) or "item" in variables_used("{{ " + check.expression + " }}")
 
 
 def _models(step: Step) -> tuple[Model, ...]:

@@ -7,6 +7,7 @@ import pytest
 
 from batchai.domain import State
 from batchai.operations import report as operation
+from batchai.operations.check import check as find
 from batchai.operations.run import RunOptions
 from batchai.operations.verify import verify
 from batchai.simulator import Fault, Latency, Settings, SimRequest, Simulator
@@ -137,3 +138,14 @@ def test_without_it_each_item_is_sent(tmp_path: Path) -> None:
     with Simulator() as sim:
         Workspace(tmp_path, sim.openai_url, top="budget_usd: 1").write({"a": "x", "b": "x"}).run()
         assert len(sim.received) == 2
+
+
+@pytest.mark.parametrize(
+    ("check", "is_refused"), [("item.id != result.mood", True), ("result.mood", False)]
+)
+def test_checks_that_look_at_the_item_are_refused_with_it(
+    tmp_path: Path, check: str, is_refused: bool
+) -> None:
+    top = f"dedupe: true\nbudget_usd: 1\nchecks: ['{check}']"
+    space = Workspace(tmp_path, "http://127.0.0.1:1/v1", top=top).write(ROWS)
+    assert any("leave one of the two out" in line for line in find(space.job())) is is_refused
