@@ -341,7 +341,8 @@ class Worker:
         return self._shortened(work, self._shape(work, tried)) is not None
 
     def _unchecked(self, flow: Flow, result: object) -> str | None:
-        return self.step.checks.problem(result, self._variables(flow))
+        checks = self.step.checks
+        return checks.problem(result, self._variables(flow)) if checks else None
 
     def _variables(self, flow: Flow) -> dict[str, Any]:
         return self.step.prompts.variables(flow.item.row or {}, flow.results)
@@ -441,6 +442,8 @@ class Worker:
 
     def _note(self, work: Work) -> str:
         """What is to be known of a result beside its being one."""
+        if len(work.history) == 1:  # nearly always: it was sent whole
+            return ""
         cut = self._shortened(work, self._shape(work))
         return "" if cut is None else cut.note
 

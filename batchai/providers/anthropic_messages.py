@@ -8,7 +8,7 @@ from batchai.domain import CacheMark, Message, ModelSettings, Outcome, Reply, Re
 from batchai.providers.attachments import base64_of
 from batchai.providers.bodies import Bodies
 from batchai.providers.calls import Line, call, consistent, count, malformed, stream
-from batchai.providers.clients import open_http, request_options
+from batchai.providers.clients import open_http, parse_once, request_options
 from batchai.providers.streaming import Deadlines
 from batchai.schemas import normalise
 from batchai.spec.models import Model
@@ -46,7 +46,7 @@ class AnthropicMessages:
         client._custom_headers = _headers(model, key, omit=anthropic.Omit())
         self._line = Line(
             client=client,
-            url=f"{base_url.rstrip('/')}/v1/messages",
+            url=parse_once(client, f"{base_url.rstrip('/')}/v1/messages"),
             status_error=anthropic.APIStatusError,
             connection_error=anthropic.APIConnectionError,
             read=read_message,

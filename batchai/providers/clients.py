@@ -29,6 +29,13 @@ def request_options(
     return {"timeout": timeout, "max_retries": 0, "params": {}, "headers": headers or {}}
 
 
+def parse_once(client: Any, url: str) -> str:
+    """Spare an SDK parsing its one address for each request; a later SDK may not heed it."""
+    parsed = httpx2.URL(url)
+    client._prepare_url = lambda *_: parsed
+    return url
+
+
 class StraightClient(httpx2.AsyncClient):
     """Sends what an SDK builds as it is, for one address.
 
@@ -44,7 +51,6 @@ class StraightClient(httpx2.AsyncClient):
         self._straight = transport
         self.reconnect = transport.reconnect
         self._own_headers = [item for item in self.headers.raw if item[0].lower() in _NEGOTIATION]
-        self._address = ("", httpx2.URL(""))
 
     def build_request(
         self,
@@ -58,13 +64,10 @@ class StraightClient(httpx2.AsyncClient):
         """With a body of bytes: aiohttp adds its length and the host. Others as httpx2 does."""
         if not isinstance(content, bytes) or others.get("params"):
             return super().build_request(method, url, content=content, headers=headers, **others)
-        address = str(url)
-        if self._address[0] != address:
-            self._address = (address, httpx2.URL(url))
         given = headers.raw if isinstance(headers, httpx2.Headers) else headers
         return httpx2.Request(
             method,
-            self._address[1],
+            url,
             headers=[*self._own_headers, *given],
             stream=httpx2.ByteStream(content),
         )

@@ -10,7 +10,7 @@ from batchai.domain import Attachment, Message, ModelSettings, Outcome, Reply, R
 from batchai.providers.attachments import base64_of
 from batchai.providers.bodies import Bodies
 from batchai.providers.calls import Line, call, consistent, count, malformed, stream
-from batchai.providers.clients import open_http, request_options
+from batchai.providers.clients import open_http, parse_once, request_options
 from batchai.providers.streaming import Deadlines
 from batchai.schemas import normalise
 
@@ -51,7 +51,7 @@ class OpenAIChat:
             client.organization = client.project = None
         self._line = Line(
             client=client,
-            url=f"{base_url.rstrip('/')}/chat/completions",
+            url=parse_once(client, f"{base_url.rstrip('/')}/chat/completions"),
             status_error=openai.APIStatusError,
             connection_error=openai.APIConnectionError,
             read=read_completion,

@@ -25,6 +25,9 @@ class Checks:
     def __init__(self, checks: Sequence[Check]) -> None:
         self._checks = [_prepared(check) for check in checks]
 
+    def __bool__(self) -> bool:
+        return bool(self._checks)
+
     def problem(self, result: Any, variables: Mapping[str, Any]) -> str | None:
         """Why a result is none, in one line for a person and as feedback for the model.
 
