@@ -1,7 +1,9 @@
 """One call through an SDK: bytes out, one Reply back, whatever happens in between."""
 
 import asyncio
+import itertools
 import json
+import uuid
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Protocol
@@ -17,6 +19,9 @@ from batchai.providers.transport import NotSentError, content_of, listener
 from batchai.providers.wording import one_line, without_echo
 from batchai.schemas import safe_text
 from batchai.secrets import MIN_REDACTED_CHARS
+
+# each request's own name, as the SDKs give it; but they ask the system for random bytes each time
+_PROCESS, _numbers = uuid.uuid4().hex, itertools.count()
 
 
 class SdkClient(Protocol):
@@ -93,9 +98,10 @@ async def stream(
 
 async def _post(line: Line, body: bytes) -> httpx2.Response | Reply:
     """The response, or what came instead of a 200."""
+    options = {**line.options, "idempotency_key": f"{_PROCESS}-{next(_numbers)}"}
     try:
         return await line.client.post(
-            line.url, cast_to=httpx2.Response, content=body, options=line.options
+            line.url, cast_to=httpx2.Response, content=body, options=options
         )
     except line.status_error as error:
         return _refused(line, body, response_of(error))
