@@ -50,13 +50,12 @@ def build_parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(
         dest="command", metavar="COMMAND", required=True, parser_class=_Parser
     )
-    _add_daily(commands)
-    _add_weekly(commands)
-    _add_rare(commands)
+    for add in _COMMANDS:
+        add(commands)
     return parser
 
 
-def _add_daily(commands: _Commands) -> None:
+def _add_init(commands: _Commands) -> None:
     init = _command(
         commands,
         "init",
@@ -70,6 +69,9 @@ def _add_daily(commands: _Commands) -> None:
         "--template", choices=["classify", "summarise", "extract", "documents"], default=None
     )
     init.add_argument("--force", action="store_true", help="replace a job file that is there")
+
+
+def _add_try(commands: _Commands) -> None:
     trial = _job_command(
         commands,
         "try",
@@ -84,7 +86,9 @@ def _add_daily(commands: _Commands) -> None:
     trial.add_argument(
         "--stream", action="store_true", help="show answers as they are written, one by one"
     )
-    _add_run(commands)
+
+
+def _add_status(commands: _Commands) -> None:
     status = _job_command(
         commands,
         "status",
@@ -96,6 +100,9 @@ def _add_daily(commands: _Commands) -> None:
         "--watch", action="store_true", help="again every second until nothing is at work"
     )
     _json(status)
+
+
+def _add_show(commands: _Commands) -> None:
     show = _job_command(
         commands,
         "show",
@@ -111,6 +118,9 @@ def _add_daily(commands: _Commands) -> None:
     )
     show.add_argument("-n", type=_number, default=20, help="how many at most (default 20)")
     _json(show)
+
+
+def _add_report(commands: _Commands) -> None:
     report = _job_command(
         commands,
         "report",
@@ -142,6 +152,9 @@ def _add_daily(commands: _Commands) -> None:
         metavar="FILE",
         help="write one page with charts and a searchable table of items",
     )
+
+
+def _add_export(commands: _Commands) -> None:
     export = _job_command(
         commands,
         "export",
@@ -202,7 +215,7 @@ def _add_run(commands: _Commands) -> None:
         )
 
 
-def _add_weekly(commands: _Commands) -> None:
+def _add_plan(commands: _Commands) -> None:
     plan = _job_command(
         commands,
         "plan",
@@ -221,6 +234,9 @@ def _add_weekly(commands: _Commands) -> None:
     )
     plan.add_argument("--models", metavar="A,B", help="the same with each of these, side by side")
     _json(plan)
+
+
+def _add_compare(commands: _Commands) -> None:
     compare = _job_command(
         commands,
         "compare",
@@ -257,12 +273,17 @@ def _add_weekly(commands: _Commands) -> None:
         "--html", type=Path, metavar="FILE", help="write one page with tables and disagreements"
     )
 
+
+def _add_pause(commands: _Commands) -> None:
     _job_command(
         commands,
         "pause",
         "send nothing more until `batchai resume`; what is in flight is finished and recorded",
         "batchai pause feedback",
     )
+
+
+def _add_tune(commands: _Commands) -> None:
     tune = _job_command(
         commands,
         "tune",
@@ -271,7 +292,10 @@ def _add_weekly(commands: _Commands) -> None:
         "batchai tune feedback --concurrency 64 --requests-per-minute 500 --budget 20",
         "batchai tune feedback --reset",
     )
-    tune.late = _add_tunable
+    tune.late = _tunable
+
+
+def _add_stop(commands: _Commands) -> None:
     stop = _job_command(
         commands,
         "stop",
@@ -283,7 +307,7 @@ def _add_weekly(commands: _Commands) -> None:
     )
 
 
-def _add_tunable(parser: argparse.ArgumentParser) -> None:
+def _tunable(parser: argparse.ArgumentParser) -> None:
     from batchai.spec.tuning import LIMITS
 
     parser.add_argument("--reset", action="store_true", help="what the job itself says holds again")
@@ -291,7 +315,7 @@ def _add_tunable(parser: argparse.ArgumentParser) -> None:
         parser.add_argument(f"--{name.replace('_', '-')}", metavar="N", help=about)
 
 
-def _add_rare(commands: _Commands) -> None:
+def _add_check(commands: _Commands) -> None:
     check = _job_command(
         commands,
         "check",
@@ -301,6 +325,9 @@ def _add_rare(commands: _Commands) -> None:
     check.add_argument(
         "--all", action="store_true", help="tell every mistake and render every item"
     )
+
+
+def _add_trust(commands: _Commands) -> None:
     trusting = _job_command(
         commands,
         "trust",
@@ -308,6 +335,9 @@ def _add_rare(commands: _Commands) -> None:
         "batchai trust invoices",
     )
     trusting.add_argument("--yes", action="store_true", help="do not ask")
+
+
+def _add_doctor(commands: _Commands) -> None:
     doctor = _command(
         commands,
         "doctor",
@@ -315,6 +345,9 @@ def _add_rare(commands: _Commands) -> None:
         "batchai doctor",
     )
     _json(doctor)
+
+
+def _add_notify(commands: _Commands) -> None:
     notify = _command(
         commands,
         "notify",
@@ -326,11 +359,17 @@ def _add_rare(commands: _Commands) -> None:
         "--trust", action="store_true", help="tell them from now on, as it stands there today"
     )
     notify.add_argument("--test", action="store_true", help="tell them once, to see that it works")
+
+
+def _add_models(commands: _Commands) -> None:
     models = _command(
         commands, "models", "models with prices and end dates", "batchai models haiku"
     )
     models.add_argument("pattern", nargs="?", default="", help="part of a name")
     _json(models)
+
+
+def _add_schema(commands: _Commands) -> None:
     schema = _command(
         commands,
         "schema",
@@ -345,12 +384,18 @@ def _add_rare(commands: _Commands) -> None:
         default="job",
         help="a job file (default), or the JSON of a command",
     )
+
+
+def _add_demo(commands: _Commands) -> None:
     _command(
         commands,
         "demo",
         "ten seconds: a job is killed and resumed before your eyes, on a simulated provider",
         "batchai demo",
     )
+
+
+def _add_simulator(commands: _Commands) -> None:
     simulator = _command(
         commands,
         "simulator",
@@ -358,7 +403,10 @@ def _add_rare(commands: _Commands) -> None:
         "batchai simulator --port 8080 --latency 1 --sigma 0.5 --rpm 50",
         "batchai simulator --fault usual --fault hang=1%",
     )
-    simulator.late = _add_simulator
+    simulator.late = _simulated
+
+
+def _add_backup(commands: _Commands) -> None:
     backup = _job_command(
         commands,
         "backup",
@@ -367,6 +415,9 @@ def _add_rare(commands: _Commands) -> None:
     )
     backup.add_argument("--to", type=Path, help="the copy (default: a dated name beside the store)")
     backup.add_argument("--overwrite", action="store_true", help="replace a copy that is there")
+
+
+def _add_purge(commands: _Commands) -> None:
     purge = _job_command(
         commands,
         "purge",
@@ -387,7 +438,7 @@ def _add_rare(commands: _Commands) -> None:
     purge.add_argument("--yes", action="store_true", help="do not ask")
 
 
-def _add_simulator(parser: argparse.ArgumentParser) -> None:
+def _simulated(parser: argparse.ArgumentParser) -> None:
     from batchai.simulator.arguments import add_arguments
 
     add_arguments(parser)
@@ -455,3 +506,29 @@ def _number(text: str) -> int:
     if number < 1:
         raise argparse.ArgumentTypeError("must be 1 or more")
     return number
+
+
+_COMMANDS: tuple[Callable[[_Commands], None], ...] = (  # as the help lists them
+    _add_init,
+    _add_try,
+    _add_run,
+    _add_status,
+    _add_show,
+    _add_report,
+    _add_export,
+    _add_plan,
+    _add_compare,
+    _add_pause,
+    _add_tune,
+    _add_stop,
+    _add_check,
+    _add_trust,
+    _add_doctor,
+    _add_notify,
+    _add_models,
+    _add_schema,
+    _add_demo,
+    _add_simulator,
+    _add_backup,
+    _add_purge,
+)
