@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from typing import Protocol
 
 from batchai.store import Reader
-from batchai.store.queries import PendingItem
+from batchai.store.rows import PendingItem
 
 _PAGE = 200
 

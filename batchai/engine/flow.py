@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from batchai.prompts import Rendered
-from batchai.store.queries import PendingItem
+from batchai.store.rows import PendingItem
 
 
 @dataclass(frozen=True, slots=True)

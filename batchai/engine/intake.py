@@ -10,7 +10,7 @@ from batchai.domain import State
 from batchai.engine.progress import Progress
 from batchai.engine.scan import SENT, Change, Finding, Reading, Scan, ScanChunk, SeenItems
 from batchai.store import Store
-from batchai.store.queries import StoredItem
+from batchai.store.rows import StoredItem
 from batchai.store.values import to_json
 
 _AT_ONCE = 5000  # removed items in a group: settlements wait for it

@@ -14,7 +14,7 @@ from batchai.engine.watch import Where
 from batchai.engine.worker import Work
 from batchai.errors import TemplateError
 from batchai.prompts import Asked, is_same_request
-from batchai.store.queries import PartRow, PendingItem
+from batchai.store.rows import PartRow, PendingItem
 from batchai.store.values import from_json
 
 _PASSED = frozenset({State.SUCCEEDED, State.SKIPPED})

@@ -16,7 +16,8 @@ from batchai.errors import BadRowError, TemplateError
 from batchai.prompts import Asked, Asking, Kind, is_same_request
 from batchai.schemas import AnswerSchema, Checks
 from batchai.sources import BAD_ROW_REMEDY, BadRow, Record, Source, content_key, key_of
-from batchai.store.queries import Reader, StoredItem, StoredStep
+from batchai.store.queries import Reader
+from batchai.store.rows import StoredItem, StoredStep
 from batchai.store.seen import SeenKeys
 from batchai.store.values import from_json, to_json
 

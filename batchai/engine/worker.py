@@ -29,7 +29,7 @@ from batchai.limits import Ask, Permit
 from batchai.prompts import Rendered, Shortened, shortened
 from batchai.store import Ledger, Reader
 from batchai.store.ledger import StepEnd
-from batchai.store.queries import AttemptRow
+from batchai.store.rows import AttemptRow
 from batchai.store.twins import Twin
 
 log = logging.getLogger(__name__)

@@ -39,7 +39,7 @@ from batchai.spec.models import Job, Sample, Step
 from batchai.store import aggregates
 from batchai.store.files import make_folder
 from batchai.store.places import refuse_links
-from batchai.store.queries import Run
+from batchai.store.rows import Run
 from batchai.store.samples import attempts_at_results
 
 _LAST = {Reason.INTERRUPTED, Reason.TERMINATED, Reason.STORE, Reason.BUDGET}  # no other model then

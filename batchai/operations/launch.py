@@ -36,7 +36,7 @@ from batchai.spec import spec_identity
 from batchai.spec.models import Job, Limits, StopIf
 from batchai.store import Reader, Store
 from batchai.store.history import Action, Event
-from batchai.store.queries import Run
+from batchai.store.rows import Run
 from batchai.store.values import to_ms
 
 EXIT_CODES = {

@@ -36,7 +36,7 @@ from batchai.store import Reader
 from batchai.store.files import set_aside
 from batchai.store.history import Steering, steering_of
 from batchai.store.places import vanishes
-from batchai.store.queries import Run
+from batchai.store.rows import Run
 
 
 @dataclass(frozen=True, slots=True)

@@ -25,7 +25,6 @@ from batchai.reports.shown_text import shown_text
 from batchai.reports.words import one_line
 from batchai.spec.models import Job
 from batchai.store import Reader, aggregates, open_reader
-from batchai.store.queries import overall
 from batchai.store.records import (
     AttemptRecord,
     ItemRecord,
@@ -34,6 +33,7 @@ from batchai.store.records import (
     item_record,
     item_records,
 )
+from batchai.store.results import overall
 
 _PASSED = frozenset({State.SUCCEEDED, State.SKIPPED})
 _MOST_KEYS = 20_000  # that a mistyped one is compared with

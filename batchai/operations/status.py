@@ -19,7 +19,7 @@ from batchai.spec.models import Job
 from batchai.store import Reader, aggregates, open_reader
 from batchai.store.history import steering_of
 from batchai.store.lock import is_held
-from batchai.store.queries import Launch
+from batchai.store.rows import Launch
 from batchai.store.values import from_json, from_ms, to_ms
 
 _WINDOW = timedelta(minutes=3)  # for the rate

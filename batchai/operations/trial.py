@@ -23,7 +23,7 @@ from batchai.prompts import Rendered
 from batchai.spec import spec_identity
 from batchai.spec.models import Job
 from batchai.store import Reader
-from batchai.store.queries import Run
+from batchai.store.rows import Run
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,8 +18,8 @@ from batchai.reports.job_report import (
 )
 from batchai.reports.tally import grouped, tally
 from batchai.store.aggregates import Cell
-from batchai.store.queries import Launch, Run
 from batchai.store.rescues import Rescue
+from batchai.store.rows import Launch, Run
 from batchai.store.values import from_ms
 
 _DIED = "died"

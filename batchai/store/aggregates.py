@@ -11,7 +11,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from batchai.domain import Outcome
-from batchai.store.queries import Reader, Run
+from batchai.store.queries import Reader
+from batchai.store.rows import Run
 from batchai.store.values import from_json
 
 _RANGE = 5_000  # ids

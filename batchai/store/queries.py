@@ -2,27 +2,19 @@
 
 import threading
 from array import array
-from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Container, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
-from datetime import datetime
 from decimal import Decimal
 from itertools import groupby
 from operator import itemgetter
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Row, bindparam, func, select, text
+from sqlalchemy import bindparam, func, select, text
 from sqlalchemy.engine import Connection
 from sqlalchemy.exc import DatabaseError
 
 from batchai.domain import (
-    MAIN_STEP,
-    NO_COST,
-    Estimate,
-    Lineage,
-    Outcome,
-    Purpose,
     ResultRow,
     State,
 )
@@ -31,12 +23,26 @@ from batchai.pricing import from_pico
 from batchai.store import tables
 from batchai.store.dialect import reader_engine, unusable
 from batchai.store.migrations import refuse_foreign
-from batchai.store.values import EPOCH, estimate_from_json, from_json, from_ms
+from batchai.store.results import RESULTS, item_result, results_in
+from batchai.store.rows import (
+    STATES,
+    AttemptRow,
+    DatabaseRow,
+    Launch,
+    PendingItem,
+    RecentAttempt,
+    Run,
+    StoredItem,
+    StoredStep,
+    attempt_of,
+    launch_of,
+    part_of,
+    run_of,
+)
+from batchai.store.values import from_json, from_ms
 
 Values = dict[str, Any]
-DatabaseRow = Row[*tuple[Any, ...]]
 
-_STATES = {state.value: state for state in State}  # State(name) takes ten times as long
 _PAGE_CHARS = 8_000_000  # a page of pending items ends early here, so that memory stays bounded
 
 _PENDING = (  # of one step; an item is pending in one at a time
@@ -58,110 +64,6 @@ _STORED = text(
     "s.result IS NOT NULL FROM items AS i JOIN item_steps AS s ON s.item_id = i.id "
     "AND s.part = 0 AND s.step IN :steps WHERE i.key IN :keys"
 ).bindparams(bindparam("keys", expanding=True), bindparam("steps", expanding=True))
-
-
-@dataclass(frozen=True, slots=True)
-class Run:
-    """A run as the store has it; costs in USD."""
-
-    id: int
-    started_at: datetime
-    ended_at: datetime | None
-    spec: dict[str, Any]
-    budget: Decimal | None
-    attempts: int
-    cost: Decimal
-    unconfirmed: Decimal
-    estimate: Estimate | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Launch:
-    """One process that worked on a run."""
-
-    id: int
-    run_id: int
-    pid: int
-    started_at: datetime
-    ended_at: datetime | None
-    exit_code: int | None
-    reason: str | None
-
-
-@dataclass(frozen=True, slots=True)
-class PartRow:
-    """Where an item is in a step, or in a part of it. result: JSON text, of this or, where it is
-    to be made anew, of an earlier time with the `fingerprint` that made it."""
-
-    state: State
-    fingerprint: bytes | None
-    outcome: str | None
-    error: str
-    result: str | None
-    model: str | None
-    attempts: int
-    tried: int
-
-
-@dataclass(frozen=True, slots=True)
-class PendingItem:
-    """An item that waits for its turn; `row` is None where the store does not keep it.
-
-    steps: by name and part, those of all its steps.
-    """
-
-    item_id: int
-    key: str
-    position: int
-    row: dict[str, Any] | None
-    steps: Mapping[tuple[str, int], PartRow]
-
-
-@dataclass(frozen=True, slots=True)
-class StoredStep:
-    """Where an item is in a step. has_result: there is one, perhaps of an earlier request."""
-
-    state: State
-    fingerprint: bytes | None
-    has_result: bool
-
-
-@dataclass(frozen=True, slots=True)
-class StoredItem:
-    """What the store knows of a key: enough to decide whether it is to be sent again."""
-
-    item_id: int
-    position: int
-    selected: bool
-    row: str | None  # JSON text
-    steps: dict[str, StoredStep]
-
-
-@dataclass(frozen=True, slots=True)
-class AttemptRow:
-    """One attempt as the ledger has it; `outcome` is None while it is open."""
-
-    number: int
-    outcome: Outcome | None
-    max_tokens: int
-    cost: Decimal
-    unconfirmed: Decimal
-    sent_at: datetime
-    latency_seconds: float | None
-    detail: str
-    answer: str | None
-    model: str
-    asked_model: str = ""  # `model` is its name as the provider resolved it, where it did
-    purpose: Purpose | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class RecentAttempt:
-    """What an attempt counts in the gate's windows."""
-
-    sent_at: datetime
-    input_tokens: int
-    output_tokens: int
 
 
 class Reader:
@@ -216,16 +118,16 @@ class Reader:
     def last_run(self) -> Run | None:
         """The newest run, None before the first."""
         rows = self._all(select(tables.runs).order_by(tables.runs.c.id.desc()).limit(1))
-        return _run(rows[0]) if rows else None
+        return run_of(rows[0]) if rows else None
 
     def runs(self) -> list[Run]:
         """All runs, oldest first."""
-        return [_run(row) for row in self._all(select(tables.runs).order_by(tables.runs.c.id))]
+        return [run_of(row) for row in self._all(select(tables.runs).order_by(tables.runs.c.id))]
 
     def launches(self) -> list[Launch]:
         """All launches, oldest first."""
         rows = self._all(select(tables.launches).order_by(tables.launches.c.id))
-        return [_launch(row) for row in rows]
+        return [launch_of(row) for row in rows]
 
     def state_counts(self, step: str) -> dict[State, int]:
         """Selected items by their state in a step."""
@@ -312,7 +214,7 @@ class Reader:
             for item_id, found in groupby(rows, key=itemgetter(0)):
                 steps = {}
                 for _, key, position, row, step, part, *rest in found:  # noqa: B007 the last counts
-                    steps[step, part] = _part_row(rest)
+                    steps[step, part] = part_of(rest)
                     chars += len(rest[4] or "")
                 fields = None if row is None else from_json(row)
                 items.append(PendingItem(item_id, key, position, fields, steps))
@@ -332,7 +234,7 @@ class Reader:
             if key not in found:
                 found[key] = StoredItem(item_id, position, bool(selected), row, {})
             state, fingerprint, has_result = rest
-            found[key].steps[step] = StoredStep(_STATES[state], fingerprint, bool(has_result))
+            found[key].steps[step] = StoredStep(STATES[state], fingerprint, bool(has_result))
         return found
 
     def has_pending_without_row(self) -> bool:
@@ -356,11 +258,9 @@ class Reader:
 
     def item(self, key: str, *names: str) -> ResultRow | None:
         """What became of one item in these steps."""
-        query = text(f"{_RESULTS} WHERE i.key = :key").bindparams(
-            bindparam("steps", expanding=True)
-        )
+        query = text(f"{RESULTS} WHERE i.key = :key").bindparams(bindparam("steps", expanding=True))
         rows = self._all(query, {"steps": names, "key": key})
-        return _combined(rows, names) if rows else None
+        return item_result(rows, names) if rows else None
 
     def results_of(self, item_id: int, names: Sequence[str]) -> dict[str, Any]:
         """The item's results by step, of those that there are."""
@@ -412,7 +312,7 @@ class Reader:
             "ON s.item_id = i.id AND s.part = 0 AND s.step = :step",
             {"step": step},
         )
-        return {key: (item_id, _STATES[state], print_) for key, item_id, state, print_ in rows}
+        return {key: (item_id, STATES[state], print_) for key, item_id, state, print_ in rows}
 
     def attempts_of(self, item_id: int, step: str, part: int = 0) -> list[AttemptRow]:
         """The attempts of an item, or of a part of its step, oldest first."""
@@ -423,7 +323,7 @@ class Reader:
             .where(attempts.c.part == part)
             .order_by(attempts.c.number)
         )
-        return [_attempt(row) for row in self._all(query)]
+        return [attempt_of(row) for row in self._all(query)]
 
     def recent_attempts(self, since_ms: int, models: Container[str]) -> list[RecentAttempt]:
         """Attempts at these models since then, for a gate's windows; open ones at their
@@ -471,14 +371,14 @@ class Reader:
         """Every selected item in the input's order, with what became of it in these steps;
         streamed."""
         with self._reading(), self._engine.connect() as connection:
-            yield from _results(connection, names)
+            yield from results_in(connection, names)
 
     @contextmanager
     def view(self, *names: str) -> Iterator[Callable[[], Iterator[ResultRow]]]:
         """`results`, as often as wanted, from one state of the store, whatever a run writes."""
         with self._reading(), self._engine.connect() as connection:
             connection.exec_driver_sql("BEGIN")
-            yield lambda: _results(connection, names)
+            yield lambda: results_in(connection, names)
 
     def usage_ratio(self, step: str, *, limit: int = 2000) -> tuple[int, int, int, int]:
         """Sums over a step's newest billed attempts: number, estimated and actual input, output."""
@@ -535,142 +435,3 @@ class Reader:
     def _scalar(self, query: Any) -> Any:
         rows = self._all(query)
         return rows[0][0] if rows else None
-
-
-_RESULTS = (
-    "SELECT i.id, i.key, i.position, i.row, s.state, s.outcome, s.error, s.result, s.model, "
-    "s.attempts, s.cost_pico, s.run_id, s.settled_at, s.step FROM items AS i "
-    "JOIN item_steps AS s ON s.item_id = i.id AND s.part = 0 AND s.step IN :steps"
-)
-_DONE = frozenset({State.SUCCEEDED, State.SKIPPED})
-
-
-def overall(states: Iterable[State]) -> State:
-    """An item's state from those in its steps, in their order: where it stands, or done.
-
-    Done is succeeded, also where a step was skipped; skipped is one of which every step was.
-    """
-    found = list(states)
-    for state in found:
-        if state not in _DONE:
-            return State.PENDING if state is State.WAITING else state
-    return State.SUCCEEDED if State.SUCCEEDED in found else State.SKIPPED
-
-
-def _results(connection: Connection, names: Sequence[str]) -> Iterator[ResultRow]:
-    query = text(f"{_RESULTS} WHERE i.selected > 0 ORDER BY i.position, i.id").bindparams(
-        bindparam("steps", expanding=True)
-    )
-    rows = connection.execution_options(yield_per=500).execute(query, {"steps": names})
-    if names == (MAIN_STEP,):
-        yield from map(_result, rows)
-    else:
-        for _, found in groupby(rows, key=itemgetter(0)):
-            yield _combined(list(found), names)
-
-
-def _combined(rows: Sequence[DatabaseRow], names: Sequence[str]) -> ResultRow:
-    """One item over its steps; its result is a map of step → result."""
-    if tuple(names) == (MAIN_STEP,):
-        return _result(rows[0])
-    steps = {row[-1]: _result(row) for row in rows}
-    parts = [steps.get(name) for name in names]
-    known = [part for part in parts if part is not None]
-    ended = [part.lineage for part in known if part.lineage.time is not None]
-    newest = max(ended, key=lambda lineage: lineage.time or EPOCH, default=known[0].lineage)
-    return ResultRow(
-        key=known[0].key,
-        fields=known[0].fields,
-        result={name: part.result for name, part in zip(names, parts, strict=True) if part},
-        state=overall(part.state if part else State.PENDING for part in parts),
-        error="; ".join(
-            f"{name}: {part.error}"
-            for name, part in zip(names, parts, strict=True)
-            if part and part.error and part.state is not State.WAITING
-        ),
-        lineage=Lineage(
-            model=newest.model,
-            cost_usd=sum((part.lineage.cost_usd for part in known), NO_COST),
-            attempts=sum(part.lineage.attempts for part in known),
-            run=max(part.lineage.run for part in known),
-            time=newest.time,
-        ),
-    )
-
-
-def _part_row(row: Sequence[Any]) -> PartRow:
-    state, fingerprint, outcome, error, result, model, attempts, tried = row
-    return PartRow(
-        _STATES[state], fingerprint, outcome, error or "", result, model, attempts, tried
-    )
-
-
-def _json(value: str | None) -> Any:
-    return None if value is None else from_json(value)
-
-
-def _result(row: DatabaseRow) -> ResultRow:
-    # in the order of _RESULTS: names would take longer, twice for each item that is exported
-    _, key, _, fields, name, outcome, error, result, model, attempts, cost, run, settled_at, _ = row
-    state = _STATES[name]
-    succeeded = state is State.SUCCEEDED
-    problem = f"{outcome}: {error}" if error else (outcome or "")
-    if state in _DONE and not error:  # an error beside a success: fixed values stand in
-        problem = ""
-    return ResultRow(
-        key=key,
-        fields=_json(fields) or {},
-        result=_json(result) if succeeded else None,
-        state=state,
-        error=problem,
-        lineage=Lineage(
-            model=model,
-            cost_usd=from_pico(cost),
-            attempts=attempts,
-            run=run or 0,
-            time=None if settled_at is None else from_ms(settled_at),
-        ),
-    )
-
-
-def _run(row: DatabaseRow) -> Run:
-    return Run(
-        id=row.id,
-        started_at=from_ms(row.started_at),
-        ended_at=None if row.ended_at is None else from_ms(row.ended_at),
-        spec=from_json(row.spec),
-        budget=None if row.budget_pico is None else from_pico(row.budget_pico),
-        attempts=row.attempts,
-        cost=from_pico(row.cost_pico),
-        unconfirmed=from_pico(row.unconfirmed_pico),
-        estimate=None if row.estimate is None else estimate_from_json(row.estimate),
-    )
-
-
-def _launch(row: DatabaseRow) -> Launch:
-    return Launch(
-        id=row.id,
-        run_id=row.run_id,
-        pid=row.pid,
-        started_at=from_ms(row.started_at),
-        ended_at=None if row.ended_at is None else from_ms(row.ended_at),
-        exit_code=row.exit_code,
-        reason=row.reason,
-    )
-
-
-def _attempt(row: DatabaseRow) -> AttemptRow:
-    return AttemptRow(
-        number=row.number,
-        outcome=None if row.outcome is None else Outcome(row.outcome),
-        max_tokens=row.max_tokens,
-        cost=from_pico(row.cost_pico),
-        unconfirmed=from_pico(row.unconfirmed_pico),
-        sent_at=from_ms(row.sent_at),
-        latency_seconds=None if row.latency_ms is None else row.latency_ms / 1000,
-        detail=row.detail or "",
-        answer=row.answer,
-        model=row.resolved_model or row.model,
-        asked_model=row.model,
-        purpose=None if row.purpose is None else Purpose(row.purpose),
-    )

@@ -8,7 +8,8 @@ from typing import Any
 
 from batchai.domain import Outcome, Purpose, State, Usage
 from batchai.pricing import from_pico
-from batchai.store.queries import DatabaseRow, Reader
+from batchai.store.queries import Reader
+from batchai.store.rows import DatabaseRow
 from batchai.store.values import from_json, from_ms
 
 _ITEM = (

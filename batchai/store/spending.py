@@ -5,7 +5,8 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from batchai.domain import State, Usage
-from batchai.store.queries import Reader, overall
+from batchai.store.queries import Reader
+from batchai.store.results import overall
 from batchai.store.values import from_ms
 
 _AT_ONCE = 5_000  # ids

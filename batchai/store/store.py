@@ -25,7 +25,8 @@ from batchai.store.ledger import Ledger
 from batchai.store.lock import Lock, boot_id
 from batchai.store.migrations import ensure_current
 from batchai.store.places import refuse_links, refuse_unsafe_folder
-from batchai.store.queries import Reader, Run
+from batchai.store.queries import Reader
+from batchai.store.rows import Run
 from batchai.store.spool import Spool
 from batchai.store.values import estimate_to_json, to_json, to_ms
 

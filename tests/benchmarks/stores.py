@@ -16,7 +16,7 @@ from batchai.prompts import Prompts
 from batchai.spec.models import Job
 from batchai.store import Ledger, Reader, Store
 from batchai.store.ledger import StepEnd
-from batchai.store.queries import PendingItem
+from batchai.store.rows import PendingItem
 from tests.benchmarks.scenario import MAX_TOKENS, RESULT
 
 _AT_ONCE = 1000

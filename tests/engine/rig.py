@@ -24,7 +24,7 @@ from batchai.sources import open_items
 from batchai.spec import load_job
 from batchai.spec.models import Job
 from batchai.store import Reader, Store
-from batchai.store.queries import Run
+from batchai.store.rows import Run
 from tests.virtual import VirtualClock
 
 Items = Iterator[Mapping[str, Any]] | list[dict[str, Any]]

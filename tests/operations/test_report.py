@@ -23,7 +23,7 @@ from batchai.reports.job_report import JobReport
 from batchai.reports.lines import run_lines
 from batchai.simulator import Fault, Settings, Simulator
 from batchai.store import Store, open_reader
-from batchai.store.queries import Launch, Run
+from batchai.store.rows import Launch, Run
 from tests.kit import KEY, Workspace
 from tests.operations.reported import ITEMS, RATES, Made, make
 from tests.virtual import EPOCH

@@ -11,7 +11,7 @@ from typing import Any
 from batchai.domain import NO_COST, Attempt, Outcome, Settlement, State, Usage
 from batchai.store import Reader, Store
 from batchai.store.ledger import StepEnd
-from batchai.store.queries import Run
+from batchai.store.rows import Run
 from tests.virtual import EPOCH
 
 STEP = "main"
