@@ -70,9 +70,9 @@ class Duplicates:
         finally:
             self.waiting -= 1
 
-    def settled(self, work: Work) -> list[Work]:
+    def settled(self, fingerprint: bytes) -> list[Work]:
         """What waited for this one's end, durable now."""
-        waiting = self._asked.pop(_request(work), [])
+        waiting = self._asked.pop(fingerprint[:FINGERPRINT_BYTES], [])
         self.waiting -= len(waiting)
         return waiting
 

@@ -12,7 +12,7 @@ from batchai.engine.caching import Warmth
 from batchai.engine.duplicates import Duplicates
 from batchai.engine.flow import Flow, Way
 from batchai.engine.outage import Outage
-from batchai.engine.policy import next_asker
+from batchai.engine.splitting import Halves, division
 from batchai.engine.step import PreparedStep
 from batchai.engine.watch import Watch
 from batchai.engine.ways import Fan, Talk
@@ -20,6 +20,7 @@ from batchai.engine.worker import Work, Worker
 from batchai.errors import TemplateError
 from batchai.limits import Gate
 from batchai.prompts import Asked, Kind
+from batchai.spec.models import Split
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,14 +60,22 @@ class Station:
         """Where the model of this number is asked."""
         return self.ladder[asker] if self.ladder else self
 
-    def asks_next(self, work: Work) -> "Station":
-        """Where work that was recalled goes on."""
-        step = self.step
-        return self.at(
-            next_asker(work.history, policies=step.policies, retries=step.retries)
-            if self.ladder
-            else 0
-        )
+    def put_first(self, works: Sequence[Work]) -> None:
+        """Requests of an item that has begun are ready: they go before those of new items."""
+        for work in works:
+            self.lane.retry(self, work, due=0.0)
+
+    def halves(self, work: Work, keeps: float) -> Halves | None:
+        """The way of a request that is to be asked in parts; None where it cannot be."""
+        split = self.step.policies.on_too_long
+        found = division(work.flow, work.rendered, work.part, work.excerpt, keeps=keeps)
+        if found is None or not isinstance(split, Split):
+            return None
+        if isinstance(way := work.flow.way, Halves):
+            way.divide(work.part, found.times)
+            return way
+        fingerprint = self.step.asking.prompts.fingerprint
+        return Halves(work.rendered, fingerprint, found, into_one=split.into)
 
     def ask(self, flow: Flow) -> Asked:
         """What the step asks for an item; raises TemplateError."""

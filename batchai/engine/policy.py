@@ -16,7 +16,7 @@ from tenacity.stop import stop_base
 from tenacity.wait import wait_base
 
 from batchai.domain import Message, Outcome, Purpose
-from batchai.spec.models import Fixed, Grow, Policies, Policy, Repair
+from batchai.spec.models import Fixed, Grow, Policies, Policy, Repair, Split
 
 _GROWTH = 2  # a truncated answer is asked for again with twice the max_tokens
 _ANSWERED = frozenset(
@@ -90,11 +90,18 @@ class Again:
 
 
 @dataclass(frozen=True, slots=True)
+class Divide:
+    """The request does not fit, and is asked in parts that keep this share of its text."""
+
+    keeps: float
+
+
+@dataclass(frozen=True, slots=True)
 class Stop:
     """Nothing will be served any more: the run stops, the item stays pending."""
 
 
-Verdict = Succeed | Fix | Stand | Fail | Again | Stop
+Verdict = Succeed | Fix | Stand | Fail | Again | Divide | Stop
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,16 +140,16 @@ def next_shape(
         if tried.outcome is Outcome.INVALID and isinstance(policies.on_invalid, Repair):
             feedback = _feedback(tried)
         if tried.outcome is Outcome.TOO_LONG and policies.on_too_long == "truncate":
-            keeps *= _fitting_share(tried.detail)
+            keeps *= fitting_share(tried.detail)
     return Shape(max_tokens, feedback, keeps)
 
 
-def next_asker(history: Sequence[Tried], *, policies: Policies, retries: Retries) -> int:
-    """Who is asked next; for an item that an earlier launch has left."""
+def left_at(history: Sequence[Tried], *, policies: Policies, retries: Retries) -> "Again | Divide":
+    """How an item goes on that an earlier launch has left."""
     if not history:
-        return 0
+        return Again(0)
     found = verdict(history, policies=policies, retries=retries)
-    return found.asker if isinstance(found, Again) else history[-1].asker
+    return found if isinstance(found, Again | Divide) else Again(0, history[-1].asker)
 
 
 def purpose(history: Sequence[Tried], *, policies: Policies, asker: int) -> Purpose | None:
@@ -172,7 +179,8 @@ def verdict(history: Sequence[Tried], *, policies: Policies, retries: Retries) -
     found = _verdict(_of(history, last.asker), policies=policies, retries=retries)
     has_failed = isinstance(found, Fail | Fix)
     if last.asker == policies.larger:
-        return Stand(_doubted(history)) if has_failed else found
+        gives_up = has_failed or isinstance(found, Divide)
+        return Stand(_doubted(history)) if gives_up else found
     if last.outcome is Outcome.DOUBTED and policies.larger is not None:
         return Again(0, policies.larger)
     if last.asker < len(policies.fallbacks) and _falls_back(last, policies, has_failed=has_failed):
@@ -216,6 +224,8 @@ def _verdict(history: Sequence[Tried], *, policies: Policies, retries: Retries) 
             | Outcome.UNKNOWN
         ):
             return _after_failure(history, retries)
+        case Outcome.TOO_LONG if isinstance(policies.on_too_long, Split):
+            return Divide(fitting_share(last.detail))
         case Outcome.TOO_LONG:
             is_over = retries.stop(_call_state(_counted(history)))
             is_cut = policies.on_too_long == "truncate" and not is_over
@@ -289,7 +299,7 @@ def _feedback(tried: Tried) -> tuple[Message, ...]:
     )
 
 
-def _fitting_share(detail: str) -> float:
+def fitting_share(detail: str) -> float:
     """How much of a prompt fits, as far as the provider's words tell: the limit, and beyond it."""
     numbers = sorted({int(found.replace(",", "")) for found in _NUMBER.findall(detail)})
     if len(numbers) < 2 or numbers[-2] < _LEAST_RATIO * numbers[-1]:

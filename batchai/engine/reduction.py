@@ -122,7 +122,11 @@ class Tree:
         """A node failed: what is out is finished, and no more is begun."""
         self._out -= 1
         if self.failure is None:
-            self.failure = PartFailure(outcome, f"node {part}: {detail}")
+            self.failure = PartFailure(outcome, f"{self.place(part)}: {detail}")
+
+    def place(self, part: int) -> str:
+        """A node, for a person."""
+        return f"node {part}"
 
     @property
     def is_over(self) -> bool:

@@ -10,10 +10,12 @@ from batchai.engine.duplicates import Duplicates
 from batchai.engine.flow import Flow, Piece
 from batchai.engine.lanes import Station
 from batchai.engine.scan import UNRENDERABLE
+from batchai.engine.splitting import Halves
 from batchai.engine.watch import Where
 from batchai.engine.worker import Work
 from batchai.errors import TemplateError
 from batchai.prompts import Asked, is_same_request
+from batchai.store.ledger import StepEnd
 from batchai.store.rows import PartRow, PendingItem
 from batchai.store.values import from_json
 
@@ -49,21 +51,19 @@ class Route:
             flow.at += 1
         await self._go_on(flow)
 
-    async def passed(self, work: Work, result: Any) -> None:
+    async def passed(self, work: Work, end: StepEnd) -> None:
         """A request has its result: the item goes on."""
         flow = work.flow
         station = self._stations[flow.at]
         if flow.way is None:
-            if station.duplicates is not None:
-                await self._release(station, work)
-            flow.results[station.step.name] = result
+            await self._release(station, flow.fingerprint)
+            flow.results[station.step.name] = end.result
             flow.at += 1
             await self._go_on(flow)
             return
-        flow.way.take(work.part, result)
-        if await self._advance(station, flow):
-            flow.at += 1
-            await self._go_on(flow)
+        flow.note(work.part, end.outcome, end.error)
+        flow.way.take(work.part, end.result)
+        await self._go_through(station, flow)
 
     async def failed(self, work: Work, outcome: str, detail: str) -> None:
         """A request has failed, and so has its step as soon as its other parts are done."""
@@ -71,11 +71,23 @@ class Route:
         station = self._stations[flow.at]
         if flow.way is None:
             self._settled(flow.item.item_id, outcome)
-            if station.duplicates is not None:
-                await self._release(station, work)
+            await self._release(station, flow.fingerprint)
             return
         flow.way.fail(work.part, outcome, detail)
-        await self._advance(station, flow)
+        await self._go_through(station, flow)
+
+    async def divide(self, work: Work, keeps: float) -> bool:
+        """A request does not fit and is asked in parts; whether it can be."""
+        flow = work.flow
+        station = self._stations[flow.at]
+        way = station.halves(work, keeps)
+        if way is None:
+            return False
+        if way is not flow.way:
+            flow.enter(way, work.fingerprint)
+            flow.notes.append((Outcome.TOO_LONG.value, way.note))
+        await self._go_through(station, flow)
+        return True
 
     async def fail_unsent(
         self, station: Station, work: Work, outcome: Outcome, detail: str
@@ -116,8 +128,7 @@ class Route:
             await station.worker.reuse(item.item_id, asked.fingerprint)
             flow.results[name] = _result(known)
             return True
-        flow.fingerprint = asked.fingerprint
-        flow.way = station.way(flow, asked)
+        flow.enter(station.way(flow, asked), asked.fingerprint)
         if flow.way is None:
             work = _work(flow, Piece(0, asked.requests[0], asked.fingerprint), known)
             if station.duplicates is not None:
@@ -143,17 +154,25 @@ class Route:
         flow.results[station.step.name] = twin.result
         return True
 
-    async def _release(self, station: Station, work: Work) -> None:
+    async def _release(self, station: Station, fingerprint: bytes) -> None:
         """What waited for the request takes its result, or asks in its turn."""
         duplicates = station.duplicates
-        assert duplicates is not None
+        if duplicates is None:
+            return
 
         async def again(waiting: Work) -> None:
             if await self._is_spared(station, waiting, duplicates):
                 waiting.flow.at += 1
                 await self._go_on(waiting.flow)
 
-        await asyncio.gather(*map(again, duplicates.settled(work)))  # one commit for all
+        await asyncio.gather(*map(again, duplicates.settled(fingerprint)))  # one commit for all
+
+    async def _go_through(self, station: Station, flow: Flow) -> None:
+        """A part is done: the others go on, or after the last one the item."""
+        if await self._advance(station, flow):
+            await self._release(station, flow.fingerprint)
+            flow.at += 1
+            await self._go_on(flow)
 
     async def _advance(self, station: Station, flow: Flow) -> bool:
         """Make the next parts of the step ready; True when it is over and has its result."""
@@ -169,8 +188,16 @@ class Route:
         if way.failure is not None:
             failure = way.failure
             await self._fail_step(station, flow, flow.fingerprint, failure.outcome, failure.detail)
+            await self._release(station, flow.fingerprint)
             return False
-        await station.worker.gather(item_id, flow.fingerprint, way.result)
+        if isinstance(way, Halves) and way.joins:
+            problem = station.worker.problem(flow, way.result)
+            if problem is not None:
+                detail = f"the joined answers: {problem}"
+                await self._fail_step(station, flow, flow.fingerprint, "invalid", detail)
+                await self._release(station, flow.fingerprint)
+                return False
+        await station.worker.gather(item_id, flow.fingerprint, way.result, flow.noted)
         flow.results[station.step.name], flow.way = way.result, None
         return True
 
@@ -193,7 +220,8 @@ class Route:
                 if piece.condenses is condenses
             ]
             if works and where is not None:
-                where.put(works)
+                put = where.put_first if isinstance(flow.way, Halves) else where.put
+                put(works)
 
     async def _fail_step(
         self, station: Station, flow: Flow, fingerprint: bytes, outcome: str, detail: str
@@ -209,6 +237,7 @@ def _is_known(flow: Flow, station: Station, piece: Piece) -> bool:
         return False
     assert flow.way is not None
     if known.result is not None:
+        flow.note(piece.part, known.outcome or "", known.error)
         flow.way.take(piece.part, _result(known))
         return True
     if known.state is State.FAILED:
@@ -219,7 +248,15 @@ def _is_known(flow: Flow, station: Station, piece: Piece) -> bool:
 
 def _work(flow: Flow, piece: Piece, known: PartRow | None) -> Work:
     attempts, tried = (known.attempts, known.tried) if known else (0, 0)
-    return Work(flow, piece.part, piece.rendered, piece.fingerprint, attempts + 1, tried)
+    return Work(
+        flow,
+        piece.part,
+        piece.rendered,
+        piece.fingerprint,
+        attempts + 1,
+        tried,
+        excerpt=piece.excerpt,
+    )
 
 
 def _result(known: PartRow) -> Any:

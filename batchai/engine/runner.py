@@ -205,8 +205,7 @@ class Runner:
                 station, work = found
                 if work.tried:
                     work.recall(pool.reader, station.step)
-                    if (asked := station.asks_next(work)) is not station:
-                        asked.lane.retry(asked, work, due=now)
+                    if await self._goes_elsewhere(station, work, pool.route):
                         continue
                 return found
             item = pool.feed.take() if self._may_begin() else None
@@ -220,6 +219,17 @@ class Runner:
                 return None
             due = None if lane.due is None else lane.due - now
             await self._clock.wait(lane.wake, due)
+
+    async def _goes_elsewhere(self, station: Station, work: Work, route: Route) -> bool:
+        """Whether recalled work goes on in parts, or at another model."""
+        step = station.step
+        left = policy.left_at(work.history, policies=step.policies, retries=step.retries)
+        if isinstance(left, policy.Divide):
+            return await route.divide(work, left.keeps)
+        if (asked := station.at(left.asker)) is station:
+            return False
+        asked.lane.retry(asked, work, due=self._clock.monotonic())
+        return True
 
     def _may_begin(self) -> bool:
         """Whether a new item may be begun: not too much waits, watches and caches allow it."""
@@ -258,7 +268,10 @@ class Runner:
             station.lane.wake.set()
         match ended.verdict:
             case policy.Succeed() | policy.Fix() | policy.Stand():
-                await route.passed(work, ended.result)
+                assert ended.end is not None
+                await route.passed(work, ended.end)
+            case policy.Divide(keeps=keeps):
+                await route.divide(work, keeps)
             case policy.Fail():
                 outcome, detail = ended.settlement.outcome.value, ended.settlement.detail
                 await route.failed(work, outcome, detail)
@@ -276,6 +289,9 @@ class Runner:
                 asked.lane.retry(asked, ended.work, due=due)
                 if station.watch is not None:
                     station.watch.ask_again(ended.work.where, outcome)
+            case policy.Divide():
+                if station.watch is not None:
+                    station.watch.parted(ended.work.where)
             case policy.Stop():
                 self.stop(_STOPS[outcome], ended.settlement.detail)
             case policy.Succeed() | policy.Fix() | policy.Stand():

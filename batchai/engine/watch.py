@@ -65,6 +65,11 @@ class Watch:
             self._suspects.add(where)
             self._note(is_bad=True)
 
+    def parted(self, where: Where) -> None:
+        """An item is not asked again as it is, but in parts."""
+        self._suspects.discard(where)
+        self._asked.discard(where)
+
     def succeeded(self, where: Where) -> None:
         """An item is settled with a result."""
         self._settle(where, is_bad=False)

@@ -51,8 +51,11 @@ class Fan:
         """An element failed: the others are finished, and kept."""
         self._left -= 1
         if self.failure is None:
-            place = f"part {part} of {len(self._requests)}"
-            self.failure = PartFailure(outcome, f"{place}: {detail}")
+            self.failure = PartFailure(outcome, f"{self.place(part)}: {detail}")
+
+    def place(self, part: int) -> str:
+        """An element, for a person."""
+        return f"part {part} of {len(self._requests)}"
 
     @property
     def is_over(self) -> bool:
@@ -122,9 +125,12 @@ class Talk:
     def fail(self, part: int, outcome: str, detail: str) -> None:
         """A turn failed: the conversation cannot go on."""
         self._out = 0
+        self.failure = PartFailure(outcome, f"{self.place(part)}: {detail}")
+
+    def place(self, part: int) -> str:
+        """A turn, for a person."""
         what = "the summary before turn" if part % 2 else "turn"
-        place = f"{what} {self._turn + 1} of {len(self._turns)}"
-        self.failure = PartFailure(outcome, f"{place}: {detail}")
+        return f"{what} {(part + 1) // 2} of {len(self._turns)}"
 
     @property
     def is_over(self) -> bool:

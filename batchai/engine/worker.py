@@ -23,14 +23,17 @@ from batchai.engine import policy
 from batchai.engine.flow import Flow
 from batchai.engine.outage import Outage
 from batchai.engine.policy import Shape, Tried, Verdict
+from batchai.engine.splitting import division
 from batchai.engine.step import PreparedStep, deadline_seconds, stream_deadlines
 from batchai.errors import PricingError
 from batchai.limits import Ask, Permit
-from batchai.prompts import Rendered, Shortened, shortened
+from batchai.prompts import Excerpt, Rendered, Shortened, shortened
+from batchai.spec.models import Split
 from batchai.store import Ledger, Reader
 from batchai.store.ledger import StepEnd
 from batchai.store.rows import AttemptRow
 from batchai.store.twins import Twin
+from batchai.store.values import to_json
 
 log = logging.getLogger(__name__)
 
@@ -53,6 +56,7 @@ class Work:
     fingerprint: bytes
     number: int
     tried: int = 0  # attempts of earlier launches that are not in the history yet
+    excerpt: Excerpt | None = None  # what it holds of a text that was split
     history: list[Tried] = field(default_factory=list)
 
     @property
@@ -103,12 +107,12 @@ class Prepared:
 
 @dataclass(frozen=True, slots=True)
 class Ended:
-    """What came of an attempt."""
+    """What came of an attempt. end: of the step or its part, None where it goes on."""
 
     work: Work
     settlement: Settlement
     verdict: Verdict
-    result: object
+    end: StepEnd | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,18 +178,11 @@ class Worker:
         verdict = policy.verdict(
             work.history, policies=self.step.policies, retries=self.step.retries
         )
-        await self._ledger.close_attempt(
-            attempt,
-            settlement,
-            counts=work.history[-1].is_counted,
-            end=self._end(work, reply, verdict, result),
-        )
+        end = self._end(work, reply, verdict, result)
+        counts = work.history[-1].is_counted
+        await self._ledger.close_attempt(attempt, settlement, counts=counts, end=end)
         self._settle(permit, prepared, reply, settlement)
-        if isinstance(verdict, policy.Fix):
-            result = verdict.values
-        if isinstance(verdict, policy.Stand):
-            result = self._doubted(verdict)
-        return Ended(work, settlement, verdict, result)
+        return Ended(work, settlement, verdict, end)
 
     async def fail_unsent(
         self, item_id: int, part: int, fingerprint: bytes, outcome: str, detail: str
@@ -197,9 +194,12 @@ class Worker:
         """Record that the step is not to be done for the item."""
         await self._settle_unsent(item_id, 0, self._done(State.SKIPPED, fingerprint, ""))
 
-    async def gather(self, item_id: int, fingerprint: bytes, result: object) -> None:
-        """Record what the parts of a step came to."""
-        end = self._done(State.SUCCEEDED, fingerprint, Outcome.SUCCEEDED.value, result=result)
+    async def gather(
+        self, item_id: int, fingerprint: bytes, result: object, noted: tuple[str, str]
+    ) -> None:
+        """Record what the parts of a step came to, with an outcome and a note on them."""
+        outcome, note = noted
+        end = self._done(State.SUCCEEDED, fingerprint, outcome, error=note, result=result)
         await self._settle_unsent(item_id, 0, end)
 
     async def copy(self, item_id: int, fingerprint: bytes, twin: Twin) -> None:
@@ -228,6 +228,11 @@ class Worker:
         """Record the parts that are about to be sent."""
         if new or again:
             await self._ledger.begin_parts(item_id, self.step.name, new=new, again=again)
+
+    def problem(self, flow: Flow, result: object) -> str | None:
+        """Why what was joined of several answers is no result; None where it is one."""
+        text = result if isinstance(result, str) else to_json(result)
+        return self.step.answers.read(text).problem or self._unchecked(flow, result)
 
     async def _settle_unsent(self, item_id: int, part: int, end: StepEnd) -> None:
         await self._ledger.settle_unsent(
@@ -294,10 +299,14 @@ class Worker:
             input_tokens=prepared.estimate,
             sent_at=self._clock.utcnow(),
             worst_cost=prepared.ask.worst_cost,
-            purpose=policy.purpose(
-                work.history, policies=self.step.policies, asker=self.step.asker
-            ),
+            purpose=self._purpose(work),
         )
+
+    def _purpose(self, work: Work) -> Purpose | None:
+        """What the next attempt is made for; parts of a text that was split are a policy's work."""
+        if work.excerpt is not None and not work.history:
+            return Purpose.ON_TOO_LONG
+        return policy.purpose(work.history, policies=self.step.policies, asker=self.step.asker)
 
     async def _exchange(self, work: Work, prepared: Prepared) -> tuple[Reply, object]:
         """Reply and result; a defect of ours is one attempt's failure, not the pool's."""
@@ -319,7 +328,7 @@ class Worker:
     def _judge(self, work: Work, reply: Reply) -> tuple[Reply, object]:
         """A normal stop is a success only when its answer is valid, and passes the checks."""
         if reply.outcome is Outcome.TOO_LONG and not self._can_cut(work, reply):
-            detail = f"{reply.detail}; no text of the item is long enough to be cut"
+            detail = f"{reply.detail}; no text of the item can be cut so that it fits"
             return replace(reply, outcome=Outcome.REJECTED, detail=detail), None
         if reply.outcome is not Outcome.SUCCEEDED:
             return reply, None
@@ -335,8 +344,13 @@ class Worker:
 
     def _can_cut(self, work: Work, reply: Reply) -> bool:
         """Whether a prompt that is too long can be made to fit, if that is to be tried at all."""
-        if self.step.policies.on_too_long == "fail":
+        too_long = self.step.policies.on_too_long
+        if too_long == "fail":
             return True
+        if isinstance(too_long, Split):
+            keeps = policy.fitting_share(reply.detail)
+            found = division(work.flow, work.rendered, work.part, work.excerpt, keeps=keeps)
+            return found is not None
         tried = Tried(reply.outcome, 0, reply.detail, asker=self.step.asker)
         return self._shortened(work, self._shape(work, tried)) is not None
 
@@ -437,7 +451,7 @@ class Worker:
                 )
             case policy.Fail():
                 return self._failed(work.fingerprint, outcome, reply.detail, work.part)
-            case policy.Again() | policy.Stop():
+            case policy.Again() | policy.Divide() | policy.Stop():
                 return None
 
     def _note(self, work: Work) -> str:

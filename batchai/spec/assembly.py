@@ -48,6 +48,7 @@ def check_together(draft: Draft, reader: Reader) -> None:
         _check_expect,
         _check_fixed_values,
         _check_checks,
+        _check_splits,
     ):
         with reader.noting():
             check(draft)
@@ -229,6 +230,40 @@ def _check_fixed_values(draft: Draft) -> None:
             for name in values:
                 if known is not None and name not in known:
                     raise wrong(node, f"{name} is no result field; {nearest(name, known)}")
+
+
+def _check_splits(draft: Draft) -> None:
+    """Only a step that is one request can be split; joined answers must be joinable."""
+    for path, block in _blocks(draft):
+        split = block.get("on_too_long")
+        if not isinstance(split, models.Split):
+            continue
+        node = draft.node(*path, "on_too_long")
+        remedies = {
+            "foreach": "make its elements smaller, such as chunks(4000)",
+            "reduce": "lower its max_chars",
+            "turns": "shorten what its turns say",
+        }
+        for name in remedies.keys() & {*block, *block.get("prompt", {})}:
+            raise wrong(
+                node,
+                f"split is for steps of one request, and {path[-1] if path else 'this job'} has "
+                f"`{name}`: {remedies[name]}, or truncate",
+            )
+        if split.into == "join" and (problem := _unjoinable(block.get("schema"))):
+            raise wrong(node, f"join: {problem}: say split alone, which asks once more")
+
+
+def _unjoinable(schema: Any, name: str = "the result") -> str:
+    """Why the answers on parts of a text cannot be put one after the other; "" where they can."""
+    if schema is None:
+        return ""
+    if "properties" in schema:
+        found = (_unjoinable(one, name) for name, one in schema["properties"].items())
+        return next(filter(None, found), "")
+    if schema.get("type") == "array" or (schema.get("type") == "string" and "enum" not in schema):
+        return ""
+    return f"{name} is no text and no list, and its parts' answers may differ"
 
 
 def _check_checks(draft: Draft) -> None:

@@ -20,7 +20,13 @@ from batchai.spec.kinds import (
 )
 from batchai.spec.models import NEWS
 from batchai.spec.paths import FilePath, InputPath
-from batchai.spec.policies import ON_INVALID, ON_REFUSED, ON_TRUNCATED, FallbackOutcome
+from batchai.spec.policies import (
+    ON_INVALID,
+    ON_REFUSED,
+    ON_TOO_LONG,
+    ON_TRUNCATED,
+    FallbackOutcome,
+)
 from batchai.spec.sections import Field, ListOf, MapOf, Or, Section, is_key_field, nearest
 from batchai.spec.shorthand import SchemaKind
 from batchai.spec.steps import Steps
@@ -264,10 +270,7 @@ POLICIES = {
         ON_INVALID, "After a wrong answer: {repair: 2, then: fail}, retry or fail."
     ),
     "on_refused": Field(ON_REFUSED, "After a refusal: fail, retry, or fixed values."),
-    "on_too_long": Field(
-        Choice(("truncate", "fail")),
-        "A prompt that does not fit the model: fail (default), or its longest field is cut.",
-    ),
+    "on_too_long": ON_TOO_LONG,
     "fallback": Field(FALLBACK, "Further models, where the one before came to nothing."),
     "escalate": Field(ESCALATE, "A larger model is asked again where an answer is in doubt."),
     "on_unknown": Field(Choice(("retry", "hold")), "After a crash: send again, or wait for you."),

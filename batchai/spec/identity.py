@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from batchai.spec.addresses import host_of, is_loopback
-from batchai.spec.models import Function, Job, Model, Policies, Step
+from batchai.spec.models import Function, Job, Model, Policies, Split, Step
 from batchai.spec.texts import prompt_texts
 from batchai.templates import is_used_whole, variables_used
 
@@ -67,8 +67,11 @@ def _policies(policies: Policies) -> dict[str, Any]:
     """Those that were not always there stand in it where they are given."""
     later = {"on_too_long", "fallback", "escalate"}
     found: dict[str, Any] = policies.model_dump(mode="json", exclude=later)
-    if policies.on_too_long != "fail":
-        found["on_too_long"] = policies.on_too_long
+    match policies.on_too_long:
+        case "truncate":
+            found["on_too_long"] = "truncate"
+        case Split(into=into):
+            found["on_too_long"] = {"split": into}
     if policies.fallback is not None:
         models = [_request(model) for model in policies.fallbacks]
         after = policies.fallback.on

@@ -190,6 +190,16 @@ class Fixed(Strict):
     values: dict[str, Any]
 
 
+class Split(Strict):
+    """Asks on the parts of a text that does not fit, each of which does.
+
+    into: how the parts' answers come to one result: `ask`, one more request over them; or `join`,
+    without one: texts and lists one after the other.
+    """
+
+    into: Literal["ask", "join"] = "ask"
+
+
 Policy = Literal["retry", "fail"] | Grow | Repair | Fixed
 
 
@@ -220,7 +230,7 @@ class Policies(Strict):
     on_invalid: Policy = Repair(repair=2)
     on_refused: Policy = "fail"
     on_unknown: Literal["retry", "hold"] = "retry"
-    on_too_long: Literal["truncate", "fail"] = "fail"
+    on_too_long: Literal["truncate", "fail"] | Split = "fail"
     fallback: Fallback | None = None
     escalate: Escalate | None = None
 

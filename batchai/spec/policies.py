@@ -6,7 +6,7 @@ from typing import Any
 from batchai.domain import Outcome
 from batchai.spec.document import Node, Scalar, Table, shown, wrong
 from batchai.spec.kinds import Anything, Choice, JsonSchema, Kind, Reader, Whole
-from batchai.spec.models import Fixed, Grow, Policy, Repair
+from batchai.spec.models import Fixed, Grow, Policy, Repair, Split
 from batchai.spec.sections import Field, Or, Section
 
 
@@ -80,6 +80,40 @@ class FallbackOutcome:
 
 _OUTCOME = Choice(tuple(outcome.value for outcome in _FALLBACK_OUTCOMES))
 
+_SPLIT = Section(
+    {
+        "split": Field(
+            Choice(("ask", "join")),
+            "How the parts' answers come to one: ask once more over them, or join texts and lists.",
+            is_required=True,
+        )
+    }
+)
+
+
+@dataclass(frozen=True, slots=True)
+class TooLong:
+    """What is done about a prompt that does not fit the model."""
+
+    def read(self, node: Node, reader: Reader) -> str | Split:
+        if isinstance(node, Table):
+            given = _SPLIT.read(node, reader)
+            return Split(into=given["split"]) if "split" in given else Split()
+        word = _WORDS.read(node, reader)
+        return Split() if word == "split" else word
+
+    def schema(self) -> JsonSchema:
+        return {"anyOf": [_WORDS.schema(), _SPLIT.schema()]}
+
+
+_WORDS = Choice(("truncate", "split", "fail"))
+
+ON_TOO_LONG = Field(
+    TooLong(),
+    "A prompt that does not fit the model: fail (default); truncate: its longest field is cut; "
+    "split: that is asked in parts, and once more over their answers; {split: join}: these are "
+    "put one after the other.",
+)
 ON_TRUNCATED = PolicyKind(
     Section(
         {

@@ -9,6 +9,7 @@ from batchai.templates.compiling import (
     nested_fields_used,
     variables_used,
 )
+from batchai.templates.cutting import cut_within
 from batchai.templates.sandbox import MAX_OUTPUT_CHARS
 
 __all__ = [
@@ -16,6 +17,7 @@ __all__ = [
     "compile_expression",
     "compile_template",
     "constant_beginning",
+    "cut_within",
     "is_name",
     "is_used_whole",
     "nested_fields_used",

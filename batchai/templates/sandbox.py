@@ -18,6 +18,8 @@ from jinja2.nodes import EvalContext
 from jinja2.runtime import Context
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
+from batchai.templates.cutting import cut_within
+
 MAX_OUTPUT_CHARS = 10_000_000
 MAX_INTEGER_BITS = 10_000  # of a power
 MAX_TURNS = 1_000_000  # of loops and calls in one rendering: a second or so
@@ -190,19 +192,10 @@ def _chunks(value: Any, size: int, overlap: int = 0) -> list[str]:
     pieces = []
     start = 0
     while len(text) - start > size:
-        end = _cut(text, start, start + size)
+        end = cut_within(text, start + size // 2, start + size)
         pieces.append(text[start:end])
         start = max(end - overlap, start + 1)
     return [*pieces, text[start:]] if text[start:] else pieces
-
-
-def _cut(text: str, start: int, end: int) -> int:
-    """Where a piece that may go up to `end` is cut."""
-    for mark in ("\n\n", "\n", ". ", " "):
-        at = text.rfind(mark, (start + end) // 2, end)
-        if at >= 0:
-            return at + len(mark)
-    return end
 
 
 def _indent(value: Any, width: int | str = 4, first: bool = False, blank: bool = False) -> Any:

@@ -211,7 +211,7 @@ def test_a_prompt_whose_length_is_the_jobs_own_is_not_cut(tmp_path: Path) -> Non
         assert space.run().failures == {"rejected": 1}
 
         assert _models(sim) == [OWN, SECOND]
-    assert "no text of the item is long enough" in space.results()[0].error
+    assert "no text of the item can be cut" in space.results()[0].error
 
 
 def test_the_report_shows_what_each_policy_cost_and_rescued(tmp_path: Path) -> None:
