@@ -191,7 +191,7 @@ class Route:
             await self._release(station, flow.fingerprint)
             return False
         if isinstance(way, Halves) and way.joins:
-            problem = station.worker.problem(flow, way.result)
+            problem = await station.worker.problem(flow, way.result)
             if problem is not None:
                 detail = f"the joined answers: {problem}"
                 await self._fail_step(station, flow, flow.fingerprint, "invalid", detail)

@@ -229,10 +229,14 @@ class Worker:
         if new or again:
             await self._ledger.begin_parts(item_id, self.step.name, new=new, again=again)
 
-    def problem(self, flow: Flow, result: object) -> str | None:
+    async def problem(self, flow: Flow, result: object) -> str | None:
         """Why what was joined of several answers is no result; None where it is one."""
         text = result if isinstance(result, str) else to_json(result)
-        return self.step.answers.read(text).problem or self._unchecked(flow, result)
+        if (problem := self.step.answers.read(text).problem) is not None:
+            return problem
+        if self.step.checks.block:
+            return await self.step.checks.off_loop(lambda: self._unchecked(flow, result))
+        return self._unchecked(flow, result)
 
     async def _settle_unsent(self, item_id: int, part: int, end: StepEnd) -> None:
         await self._ledger.settle_unsent(
@@ -311,7 +315,10 @@ class Worker:
     async def _exchange(self, work: Work, prepared: Prepared) -> tuple[Reply, object]:
         """Reply and result; a defect of ours is one attempt's failure, not the pool's."""
         try:
-            return self._judge(work, await self._send(work, prepared))
+            reply = await self._send(work, prepared)
+            if self.step.checks.block:
+                return await self.step.checks.off_loop(lambda: self._judge(work, reply))
+            return self._judge(work, reply)
         except Exception as error:
             log.exception("an attempt failed inside batchai", extra={"item": work.key})
             detail = f"batchai itself failed ({type(error).__name__}); please report it"

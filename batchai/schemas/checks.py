@@ -1,32 +1,51 @@
 """Checks beyond the schema: expressions, and the user's own Python functions."""
 
+import asyncio
 import copy
+import ctypes
 import sys
+import threading
 from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from types import ModuleType
-from typing import Any
+from typing import Any, TypeVar
 
 from batchai.errors import SpecError, TemplateError
 from batchai.spec.models import Check, Function, Holds
 from batchai.templates import compile_expression
 
+SECONDS = 10.0  # that a function may take
 _SHOWN_CHARS = 200
+_THREADS = 32  # that functions are waited for in
 
 _Check = Callable[[Any, Mapping[str, Any]], str | None]
+_T = TypeVar("_T")
 
 
 class Checks:
     """What results must hold beside their schema; nothing, where there are no checks.
 
     Compiling runs the files of functions, so they must be trusted by then. Raises SpecError where
-    one of them fails to load.
+    one of them fails to load. seconds: that a function may take; one that takes longer is left.
     """
 
-    def __init__(self, checks: Sequence[Check]) -> None:
-        self._checks = [_prepared(check) for check in checks]
+    def __init__(self, checks: Sequence[Check], *, seconds: float = SECONDS) -> None:
+        self._checks = [_prepared(check, seconds) for check in checks]
+        is_foreign = any(isinstance(check, Function) for check in checks)
+        self._threads = ThreadPoolExecutor(_THREADS, "checks") if is_foreign else None
 
     def __bool__(self) -> bool:
+        """Whether there are any."""
         return bool(self._checks)
+
+    @property
+    def block(self) -> bool:
+        """Whether they may take their time, so that they are to be run off the loop."""
+        return self._threads is not None
+
+    async def off_loop(self, judge: Callable[[], _T]) -> _T:
+        """What `judge` gives, which asks for `problem`; several may be at it at the same time."""
+        return await asyncio.get_running_loop().run_in_executor(self._threads, judge)
 
     def problem(self, result: Any, variables: Mapping[str, Any]) -> str | None:
         """Why a result is none, in one line for a person and as feedback for the model.
@@ -53,8 +72,8 @@ def doubts_of(condition: str) -> Callable[[Any, Mapping[str, Any]], bool]:
     return doubts
 
 
-def _prepared(check: Check) -> _Check:
-    return _expression(check) if isinstance(check, Holds) else _function(check)
+def _prepared(check: Check, seconds: float) -> _Check:
+    return _expression(check) if isinstance(check, Holds) else _function(check, seconds)
 
 
 def _expression(check: Holds) -> _Check:
@@ -71,25 +90,58 @@ def _expression(check: Holds) -> _Check:
     return problem
 
 
-def _function(check: Function) -> _Check:
+def _function(check: Function, seconds: float) -> _Check:
     function = _loaded(check)
 
-    def problem(result: Any, variables: Mapping[str, Any]) -> str | None:
+    def said(result: Any, variables: Mapping[str, Any]) -> str | None:
         """It gets copies: what it does to them is not stored."""
         item = copy.deepcopy(dict(variables.get("item") or {}))
         try:
-            said = function(copy.deepcopy(result), item)
+            verdict = function(copy.deepcopy(result), item)
         except Exception as error:  # noqa: BLE001 whatever it raises is its verdict
             return f"{check.name}: {type(error).__name__}: {error}"
-        if said is None or said is True:
+        if verdict is None or verdict is True:
             return None
-        if said is False:
+        if verdict is False:
             return f"the check {check.name} does not hold"
-        if isinstance(said, str):
-            return said or f"the check {check.name} does not hold"
-        return f"{check.name} gave {type(said).__name__}: it must give True, False, None or a text"
+        if isinstance(verdict, str):
+            return verdict or f"the check {check.name} does not hold"
+        kind = type(verdict).__name__
+        return f"{check.name} gave {kind}: it must give True, False, None or a text"
+
+    def problem(result: Any, variables: Mapping[str, Any]) -> str | None:
+        try:
+            return _in_time(lambda: said(result, variables), seconds)
+        except TimeoutError:
+            return f"the check {check.name} took longer than {seconds:g} s"
 
     return problem
+
+
+class _OutOfTimeError(BaseException):
+    """Thrown into a function that takes too long; `except Exception` does not catch it."""
+
+
+def _in_time(call: Callable[[], _T], seconds: float) -> _T:
+    """What a call gives in a thread of its own; raises TimeoutError, and ends the thread as soon as
+    it runs Python again."""
+    found: list[_T] = []
+
+    def run() -> None:
+        try:
+            found.append(call())
+        except _OutOfTimeError:
+            return
+
+    thread = threading.Thread(target=run, name="check", daemon=True)
+    thread.start()
+    thread.join(seconds)
+    if found:
+        return found[0]
+    if thread.ident is not None:
+        out_of_time = ctypes.py_object(_OutOfTimeError)
+        ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(thread.ident), out_of_time)
+    raise TimeoutError
 
 
 def _loaded(check: Function) -> Callable[[Any, Any], Any]:

@@ -1,6 +1,7 @@
 """Checks beyond the schema: what is sent after one failed, and what a change of them means."""
 
 import json
+import threading
 from collections.abc import Callable
 from pathlib import Path
 
@@ -10,7 +11,9 @@ from batchai.errors import SpecError
 from batchai.operations.console import Silence
 from batchai.operations.functions import trust_functions
 from batchai.operations.run import RunOptions
+from batchai.schemas import Checks
 from batchai.simulator import Settings, SimRequest, Simulator
+from batchai.spec.models import Function
 from tests.kit import Workspace
 
 LINE = "{type: object, properties: {amount: {type: integer}}}"
@@ -181,3 +184,46 @@ def test_a_change_of_checks_alone_judges_the_stored_results_again(tmp_path: Path
         "k1": "succeeded",
         "k2": "succeeded",
     }
+
+
+WAITS_FOR_ANOTHER = """
+import threading
+both = threading.Barrier(2)
+
+def meets(result, item):
+    both.wait(60)
+"""
+
+
+def test_a_slow_function_holds_up_no_other_item(tmp_path: Path) -> None:
+    (tmp_path / "checks.py").write_text(WAITS_FOR_ANOTHER)
+    with Simulator(Settings(answer=_always(RIGHT))) as sim:
+        space = _space(tmp_path, sim, "checks.py:meets\nlimits: {concurrency: 2}").write(2)
+        space.write_job(schema=SCHEMA)
+        trust_functions(space.job(), yes=True, console=Silence())
+        assert space.run().exit_code == 0  # each was there while the other one was
+
+
+@pytest.mark.parametrize(
+    "body", ["while True: pass", "threading.Event().wait(30)"], ids=["busy", "waiting"]
+)
+def test_a_function_that_does_not_end_is_an_invalid_answer(tmp_path: Path, body: str) -> None:
+    source = f"import threading\ndef endless(result, item):\n    {body}\n".encode()
+    path = tmp_path / f"{len(body)}.py"
+    check = Function(name=f"{path.name}:endless", path=path, source=source)
+
+    found = Checks([check], seconds=0.1).problem({}, {})
+
+    assert found == f"the check {check.name} took longer than 0.1 s"
+
+
+def test_a_busy_function_is_ended_when_its_time_is_over(tmp_path: Path) -> None:
+    source = b"def endless(result, item):\n    while True: pass\n"
+    check = Function(name="busy.py:endless", path=tmp_path / "busy.py", source=source)
+    before = set(threading.enumerate())
+
+    assert Checks([check], seconds=0.1).problem({}, {}) is not None
+
+    for thread in set(threading.enumerate()) - before:
+        thread.join(60)
+        assert not thread.is_alive()
