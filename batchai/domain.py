@@ -204,13 +204,15 @@ class Reply:
     text: what the model wrote, also of a truncated or refused reply. usage: None where the provider
     sent none. model: as resolved by the provider. may_be_billed: no usage is known, yet the
     provider may have generated an answer (timeout, reset in mid-body): charge the worst case.
-    retry_after_seconds: the provider's own word; limits: likewise, None where it says nothing.
-    detail: one line for a person, without keys or prompt.
+    delivery: how it was served, where that has a price of its own (`flex`, `priority`, `batch`);
+    None: the standard way. retry_after_seconds: the provider's own word; limits: likewise, None
+    where it says nothing. detail: one line for a person, without keys or prompt.
     """
 
     outcome: Outcome
     text: str = ""
     usage: Usage | None = None
+    delivery: str | None = None
     model: str | None = None
     status: int | None = None
     request_id: str | None = None
@@ -261,6 +263,7 @@ class Settlement:
     detail: str = ""
     answer: str | None = None
     saved: Decimal = NO_COST
+    delivery: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from batchai.domain import NO_COST, Usage
 from batchai.errors import PricingError
-from batchai.pricing import end_of_life, from_pico, list_models, price_for, to_pico
+from batchai.pricing import Rates, end_of_life, from_pico, list_models, price_for, to_pico
 from batchai.spec.models import Model, Price
 
 NOW = datetime(2026, 11, 22, 12, 30, 15, tzinfo=UTC)
@@ -131,12 +131,14 @@ def test_any_usage_at_any_time_costs_what_the_price_data_says(
     ids=str,
 )
 def test_a_service_tier_asked_for_is_priced(name: str, body: dict[str, Any]) -> None:
-    rates = price_for(model(name, extra_body=body))
+    asked = model(name, extra_body=body)
+    rates = price_for(asked)
     context = {key: value for key, value in body.items() if isinstance(value, str)}
 
     for at in TIMES:
         for usage in USAGES:
-            assert rates.cost(usage, at=at) == theirs(name, usage, at, context)
+            cost = rates.cost(usage, at=at, delivery=asked.delivery)
+            assert cost == theirs(name, usage, at, context)
 
 
 @pytest.mark.parametrize(
@@ -346,3 +348,66 @@ def test_what_a_cache_saves_is_the_difference_to_plain_input() -> None:
     assert rates.saved(tokens, at=NOW) == saved
     assert rates.saved(Usage(500, cache_write_5m=1_000), at=NOW) == Decimal("-0.001")
     assert rates.saved(Usage(uncached_input=5), at=NOW) == 0
+
+
+STATED = Price(
+    input_mtok=Decimal(1),
+    output_mtok=Decimal(10),
+    cache_write_mtok=Decimal("1.25"),
+    cache_write_1h_mtok=Decimal(2),
+    reasoning_mtok=Decimal(20),
+    delivery={"flex": Decimal("0.5"), "priority": Decimal(2)},
+)
+
+
+def test_a_stated_price_tells_hourly_cache_and_reasoning_and_deliveries_apart() -> None:
+    rates = price_for(model("x/y", price=STATED))
+    usage = Usage(
+        cache_write_5m=1_000_000, cache_write_1h=1_000_000, output=1_000_000, reasoning=250_000
+    )
+
+    cost = rates.cost(usage, at=NOW)
+
+    assert cost == Decimal("1.25") + 2 + Decimal("7.5") + 5
+    assert rates.cost(usage, at=NOW, delivery="flex") == cost / 2
+    assert rates.cost(usage, at=NOW, delivery="priority") == cost * 2
+
+
+def test_the_worst_case_of_a_request_that_asks_for_flex_is_that_it_is_served_as_usual() -> None:
+    plain, flex, priority = (
+        price_for(model("x/y", price=STATED, extra_body=body))
+        for body in ({"seed": 1}, {"service_tier": "flex"}, {"service_tier": "priority"})
+    )
+
+    def worst(rates: Rates) -> Decimal:
+        return rates.worst_cost(input_tokens_bound=1000, max_tokens=100, at=NOW)
+
+    assert worst(flex) == worst(plain)
+    assert worst(priority) == 2 * worst(plain)
+
+
+@pytest.mark.parametrize("stated", [STATED, None], ids=["stated", "price data"])
+def test_a_delivery_without_a_known_price_costs_the_standard_and_is_told_once(
+    stated: Price | None, caplog: pytest.LogCaptureFixture
+) -> None:
+    rates = price_for(model("openai/gpt-5.4-mini", price=stated))
+    usage = Usage(1000, output=10)
+
+    for _ in range(3):
+        assert rates.cost(usage, at=NOW, delivery="scale") == rates.cost(usage, at=NOW)
+
+    assert [record.levelname for record in caplog.records] == ["WARNING"]
+    assert "as scale, for which no price is known" in caplog.text
+
+
+def test_batch_and_flex_cost_what_the_price_data_says_of_them() -> None:
+    name, usage = "openai/gpt-5.4-mini", Usage(100_000, cache_read=2000, output=500)
+    rates = price_for(model(name))
+
+    batch = rates.cost(usage, at=NOW, delivery="batch")
+    flex = rates.cost(usage, at=NOW, delivery="flex")
+
+    assert (
+        batch == theirs(name, usage, NOW, {"processing": "batch"}) == rates.cost(usage, at=NOW) / 2
+    )
+    assert flex == theirs(name, usage, NOW, {"service_tier": "flex"}) < rates.cost(usage, at=NOW)

@@ -47,8 +47,8 @@ def cache_mark(
         return None
     ttl = lifetime(step, limits)
     gain = rates.saved(Usage(cache_read=tokens), at=at)
-    written = {"cache_write_5m": tokens} if ttl == "5m" else {"cache_write_1h": tokens}
-    loss = -rates.saved(Usage(**written), at=at)
+    written = Usage(cache_write_5m=tokens) if ttl == "5m" else Usage(cache_write_1h=tokens)
+    loss = -rates.saved(written, at=at)
     if gain <= NO_COST and step.cache == "auto":
         return None
     return CacheMark(

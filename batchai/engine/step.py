@@ -106,13 +106,13 @@ class PreparedStep:
             input_tokens_bound=bound, max_tokens=max_tokens, at=clock.utcnow()
         )
 
-    def cost(self, usage: Usage, clock: Clock) -> Decimal:
+    def cost(self, usage: Usage, clock: Clock, delivery: str | None) -> Decimal:
         """What a reply's usage costs, in USD."""
-        return self.rates.cost(usage, at=clock.utcnow())
+        return self.rates.cost(usage, at=clock.utcnow(), delivery=delivery)
 
-    def saved(self, usage: Usage, clock: Clock) -> Decimal:
+    def saved(self, usage: Usage, clock: Clock, delivery: str | None) -> Decimal:
         """What the provider's cache has saved of it, in USD."""
-        return self.rates.saved(usage, at=clock.utcnow())
+        return self.rates.saved(usage, at=clock.utcnow(), delivery=delivery)
 
 
 @dataclass(frozen=True, slots=True)

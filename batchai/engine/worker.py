@@ -381,7 +381,7 @@ class Worker:
             return reply, NO_COST
         try:
             if usage.input + usage.output <= _MOST_TOKENS:
-                return reply, self.step.cost(usage, self._clock)
+                return reply, self.step.cost(usage, self._clock, reply.delivery)
             problem = f"usage: {usage.input + usage.output:,} tokens in one request"
         except PricingError as error:
             problem = str(error)
@@ -408,7 +408,8 @@ class Worker:
             request_id=reply.request_id,
             detail=reply.detail,
             answer=reply.text if keeps_answer and reply.text else None,
-            saved=NO_COST if usage is None else self.step.saved(usage, self._clock),
+            saved=NO_COST if usage is None else self.step.saved(usage, self._clock, reply.delivery),
+            delivery=reply.delivery,
         )
 
     def _tried(self, reply: Reply, max_tokens: int) -> Tried:

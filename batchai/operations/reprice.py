@@ -57,14 +57,16 @@ def reprice(job: Job, prices: Path | None = None) -> Repricing:
     reader = open_reader(job.store_path)
     try:
         with reader.snapshot():
-            for name, sent_at, usage, pico in billed(reader):
-                if name not in rates:
+            for one in billed(reader):
+                if (name := one.model) not in rates:
                     model = own.get(name, Model(name=name))
                     price = given.get(name, model.price)
                     rates[name] = price_for(model.model_copy(update={"price": price}))
                 number[name] += 1
-                paid[name] += pico
-                cost[name] = cost.get(name, NO_COST) + rates[name].cost(usage, at=sent_at)
+                paid[name] += one.cost_pico
+                cost[name] = cost.get(name, NO_COST) + rates[name].cost(
+                    one.usage, at=one.sent_at, delivery=one.delivery
+                )
     finally:
         reader.close()
     return Repricing(

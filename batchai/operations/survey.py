@@ -177,7 +177,11 @@ class _Pricing:
         mark = self._step.cache
         if mark is not None:
             usage = cached_usage(usage, mark, is_first=is_first)
-        return self._step.cost(usage, self._clock), self._step.saved(usage, self._clock)
+        asked = self._step.rates.delivery
+        return (
+            self._step.cost(usage, self._clock, asked),
+            self._step.saved(usage, self._clock, asked),
+        )
 
     def _measure(self, rendered: Rendered) -> int:
         """Bytes that every request has beside its text."""

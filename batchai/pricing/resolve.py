@@ -1,5 +1,6 @@
 """From a job's model to its rates: the job's own price, or the genai-prices data."""
 
+from collections.abc import Sequence
 from datetime import datetime
 from decimal import Decimal
 from functools import partial
@@ -8,17 +9,17 @@ from typing import TYPE_CHECKING
 from batchai.domain import NO_COST
 from batchai.errors import PricingError
 from batchai.pricing.rates import FREE, Rates, Tier, Tiers
-from batchai.spec.models import Model, Price
+from batchai.spec.models import DELIVERIES, Model, Price
 
 if TYPE_CHECKING:
     from genai_prices.types import ModelInfo as DataModel
-    from genai_prices.types import ModelPrice
+    from genai_prices.types import ModelPrice, PriceVariant
 
 FREE_PROVIDERS = frozenset({"local"})  # models on this machine
 _MTOK = 1_000_000
-_CONTEXT_KEYS = ("service_tier", "speed")  # parameters in `extra_body` that select another price
-_STANDARD = frozenset({"auto", "default", "standard", "standard_only"})
+_SPEEDS = frozenset({"standard"})  # that cost nothing extra
 _UNPRICED_KEYS = ("inference_geo",)  # parameters that change the price in ways the data lacks
+_ONE = Decimal(1)
 
 
 def price_for(model: Model, *, may_write_1h: bool = False) -> Rates:
@@ -29,17 +30,32 @@ def price_for(model: Model, *, may_write_1h: bool = False) -> Rates:
     """
     may_write_1h = may_write_1h or bool(model.extra_body)  # parameters of the user's own may ask
     if isinstance(model.price, Price):
-        return Rates(model.name, tiers=(_stated(model.price),), may_write_1h=may_write_1h)
+        asked = {model.delivery} if model.delivery else set()
+        return Rates(
+            model.name,
+            partial(_stated_at, model.price, _stated(model.price)),
+            is_dated=False,
+            delivery=model.delivery,
+            deliveries=frozenset(model.price.delivery) | asked,
+            may_write_1h=may_write_1h,
+        )
     if model.price == "none" or model.provider in FREE_PROVIDERS:
-        return Rates(model.name, tiers=FREE)
+        return Rates(model.name, lambda _at, _delivery: FREE, is_dated=False)
     provider, found, is_own = _find(model)
-    context = _context(model, found if is_own else None)
+    variants = (found.price_variants or []) if is_own else []
+    context = _context(model, variants)
     name = f"{provider}/{found.id}"
-    over_time = [_tiers(name, prices) for prices in _price_lists(found)]
-    if len(over_time) > 1 or context:
-        tiers_at = partial(_tiers_at, name, found, context)
-        return Rates(name, tiers_at=tiers_at, may_write_1h=may_write_1h)
-    return Rates(name, tiers=over_time[0], may_write_1h=may_write_1h)
+    price_lists = _price_lists(found)
+    for prices in price_lists:
+        _tiers(name, prices)  # refused now if it is not priced by tokens
+    return Rates(
+        name,
+        partial(_tiers_at, name, found, context),
+        is_dated=len(price_lists) > 1 or bool(found.price_variants),
+        delivery=model.delivery,
+        deliveries=frozenset(name for name in DELIVERIES if _has_price(name, variants)),
+        may_write_1h=may_write_1h,
+    )
 
 
 def _find(model: Model) -> tuple[str, "DataModel", bool]:
@@ -53,18 +69,31 @@ def _find(model: Model) -> tuple[str, "DataModel", bool]:
     return provider.id, found, any(found is own for own in provider.models)
 
 
-def _context(model: Model, found: "DataModel | None") -> dict[str, str]:
-    """The part of the request that selects among prices; found is None if there is no choice."""
-    asked = {
-        key: str(value)
-        for key, value in (model.extra_body or {}).items()
-        if (key in _CONTEXT_KEYS and str(value) not in _STANDARD) or key in _UNPRICED_KEYS
-    }
-    variants = (found.price_variants if found else None) or []
+def _context(model: Model, variants: "Sequence[PriceVariant]") -> dict[str, str]:
+    """The part of the request, beside its delivery, that selects among prices."""
+    given = model.extra_body or {}
+    asked = {key: str(given[key]) for key in _UNPRICED_KEYS if key in given}
+    if "speed" in given and str(given["speed"]) not in _SPEEDS:
+        asked["speed"] = str(given["speed"])
     for key, value in asked.items():
         if not any(variant.when.get(key) == value for variant in variants):
             raise PricingError(_unknown(model.name, f"no price is known for {key}: {value}"))
+    if model.delivery is not None and not _has_price(model.delivery, variants):
+        problem = f"no price is known for service_tier: {model.delivery}"
+        raise PricingError(_unknown(model.name, problem))
     return asked
+
+
+def _has_price(delivery: str, variants: "Sequence[PriceVariant]") -> bool:
+    wanted = _delivered(delivery)
+    return any(variant.when == wanted for variant in variants)
+
+
+def _delivered(delivery: str | None) -> dict[str, str]:
+    """How the price data names a delivery."""
+    if delivery is None:
+        return {}
+    return {"processing": "batch"} if delivery == "batch" else {"service_tier": delivery}
 
 
 def _unknown(name: str, problem: str) -> str:
@@ -77,21 +106,26 @@ def _unknown(name: str, problem: str) -> str:
 def _stated(price: Price) -> Tier:
     """The job's own price; cached tokens without one cost what other input costs."""
     for key, value in price:
-        if value is not None and not (value.is_finite() and value >= 0):
+        if isinstance(value, Decimal) and not (value.is_finite() and value >= 0):
             raise PricingError(f"model.price.{key}: {value}: must be 0 or above")
-    read, write = price.cache_read_mtok, price.cache_write_mtok
-    base = price.input_mtok / _MTOK
-    written = base if write is None else write / _MTOK
-    output = price.output_mtok / _MTOK
+
+    def rate(*amounts: Decimal | None) -> Decimal:
+        return next(amount for amount in amounts if amount is not None) / _MTOK
+
+    written = price.cache_write_mtok
     return Tier(
         above=-1,
-        uncached_input=base,
-        cache_read=base if read is None else read / _MTOK,
-        cache_write_5m=written,
-        cache_write_1h=written,
-        output=output,
-        reasoning=output,
+        uncached_input=rate(price.input_mtok),
+        cache_read=rate(price.cache_read_mtok, price.input_mtok),
+        cache_write_5m=rate(written, price.input_mtok),
+        cache_write_1h=rate(price.cache_write_1h_mtok, written, price.input_mtok),
+        output=rate(price.output_mtok),
+        reasoning=rate(price.reasoning_mtok, price.output_mtok),
     )
+
+
+def _stated_at(price: Price, tier: Tier, _at: datetime, delivery: str | None) -> Tiers:
+    return (tier.times(price.delivery.get(delivery or "", _ONE)),)
 
 
 def _price_lists(model: "DataModel") -> "list[ModelPrice]":
@@ -100,8 +134,10 @@ def _price_lists(model: "DataModel") -> "list[ModelPrice]":
     return [model.prices]
 
 
-def _tiers_at(name: str, model: "DataModel", context: dict[str, str], at: datetime) -> Tiers:
-    return _tiers(name, model.get_prices(at, context))
+def _tiers_at(
+    name: str, model: "DataModel", context: dict[str, str], at: datetime, delivery: str | None
+) -> Tiers:
+    return _tiers(name, model.get_prices(at, context | _delivered(delivery)))
 
 
 def _tiers(name: str, prices: "ModelPrice") -> Tiers:

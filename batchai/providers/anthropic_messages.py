@@ -1,13 +1,22 @@
 """Anthropic's Messages API: `POST /v1/messages`."""
 
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any
 
 from batchai.documents import PDF
 from batchai.domain import CacheMark, Message, ModelSettings, Outcome, Reply, Request, Usage
 from batchai.providers.attachments import base64_of
 from batchai.providers.bodies import Bodies
-from batchai.providers.calls import Line, call, consistent, count, malformed, stream
+from batchai.providers.calls import (
+    Line,
+    call,
+    consistent,
+    count,
+    delivery,
+    malformed,
+    stream,
+)
 from batchai.providers.clients import open_http, parse_once, request_options
 from batchai.providers.streaming import Deadlines
 from batchai.schemas import normalise
@@ -49,7 +58,7 @@ class AnthropicMessages:
             url=parse_once(client, f"{base_url.rstrip('/')}/v1/messages"),
             status_error=anthropic.APIStatusError,
             connection_error=anthropic.APIConnectionError,
-            read=read_message,
+            read=partial(read_message, asked=model.delivery),
             fold=MessageFold,
             key=key,
             # without the timeout the header x-stainless-timeout is NOT_GIVEN
@@ -149,7 +158,7 @@ def _mark(own: dict[str, Any], mark: CacheMark) -> None:
         holder[name].append({"type": "text", "text": rest})
 
 
-def read_message(answer: dict[str, Any]) -> Reply:
+def read_message(answer: dict[str, Any], *, asked: str | None = None) -> Reply:
     """A decoded 200 → Reply; MALFORMED where it is no message."""
     blocks = answer.get("content")
     if not isinstance(blocks, list) or answer.get("type") != "message":
@@ -166,6 +175,7 @@ def read_message(answer: dict[str, Any]) -> Reply:
         outcome,
         text=text,
         usage=usage,
+        delivery=delivery(_mapping(answer.get("usage")).get("service_tier"), asked),
         model=model if isinstance(model, str) else None,
         detail=detail,
     )

@@ -19,6 +19,7 @@ from batchai.providers.transport import NotSentError, content_of, listener
 from batchai.providers.wording import one_line, without_echo
 from batchai.schemas import safe_text
 from batchai.secrets import MIN_REDACTED_CHARS
+from batchai.spec.models import STANDARD_TIERS
 
 # each request's own name, as the SDKs give it; but they ask the system for random bytes each time
 _PROCESS, _numbers = uuid.uuid4().hex, itertools.count()
@@ -264,6 +265,13 @@ def count(value: Any) -> int | None:
     if value is None:
         return 0
     return value if type(value) is int and value >= 0 else None
+
+
+def delivery(reported: Any, asked: str | None) -> str | None:
+    """How a request was served, as the provider says it; where it does not, as asked for."""
+    if not isinstance(reported, str):
+        return asked
+    return None if reported in STANDARD_TIERS else reported
 
 
 def consistent(usage: Usage) -> Usage | None:

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -9,7 +10,15 @@ from batchai.documents import PDF
 from batchai.domain import Attachment, Message, ModelSettings, Outcome, Reply, Request, Usage
 from batchai.providers.attachments import base64_of
 from batchai.providers.bodies import Bodies
-from batchai.providers.calls import Line, call, consistent, count, malformed, stream
+from batchai.providers.calls import (
+    Line,
+    call,
+    consistent,
+    count,
+    delivery,
+    malformed,
+    stream,
+)
 from batchai.providers.clients import open_http, parse_once, request_options
 from batchai.providers.streaming import Deadlines
 from batchai.schemas import normalise
@@ -32,7 +41,9 @@ _OUTCOMES = {
 class OpenAIChat:
     """One account at one address. Built on the running loop, closed by `close`."""
 
-    def __init__(self, *, base_url: str, key: str | None) -> None:
+    def __init__(
+        self, *, base_url: str, key: str | None, asked_delivery: str | None = None
+    ) -> None:
         import openai
 
         timeout, http_client = open_http(base_url)
@@ -54,7 +65,7 @@ class OpenAIChat:
             url=parse_once(client, f"{base_url.rstrip('/')}/chat/completions"),
             status_error=openai.APIStatusError,
             connection_error=openai.APIConnectionError,
-            read=read_completion,
+            read=partial(read_completion, asked=asked_delivery),
             fold=CompletionFold,
             key=key,
             options=request_options(timeout, headers=None if key else keyless),
@@ -111,7 +122,9 @@ class CompletionFold:
     def take(self, event: dict[str, Any]) -> str | None:
         """Take a chunk in; its text, None if it is no content."""
         self._facts |= {
-            name: event[name] for name in ("model", "usage") if event.get(name) is not None
+            name: event[name]
+            for name in ("model", "usage", "service_tier")
+            if event.get(name) is not None
         }
         choices = event.get("choices")
         choice = _mapping(choices[0]) if isinstance(choices, list) and choices else {}
@@ -143,7 +156,7 @@ def limit_name(model: str, *, official: bool) -> str:
     return "max_completion_tokens" if new else "max_tokens"
 
 
-def read_completion(answer: dict[str, Any]) -> Reply:
+def read_completion(answer: dict[str, Any], *, asked: str | None = None) -> Reply:
     """A decoded 200 → Reply; MALFORMED where it is no completion."""
     choices = answer.get("choices")
     choice = choices[0] if isinstance(choices, list) and choices else None
@@ -163,6 +176,7 @@ def read_completion(answer: dict[str, Any]) -> Reply:
         outcome,
         text=text,
         usage=read_usage(answer.get("usage")),
+        delivery=delivery(answer.get("service_tier"), asked),
         model=model if isinstance(model, str) else None,
         detail=detail,
     )

@@ -38,7 +38,9 @@ def open_provider(model: Model, *, key: str | None, concurrency: int) -> Provide
         return anthropic.AnthropicMessages(model, base_url=base_url, key=key)
     from batchai.providers import openai_chat as openai
 
-    return openai.OpenAIChat(base_url=_base_url(model, openai.OFFICIAL_URL), key=key)
+    return openai.OpenAIChat(
+        base_url=_base_url(model, openai.OFFICIAL_URL), key=key, asked_delivery=model.delivery
+    )
 
 
 def key_variables(model: Model) -> tuple[str, ...]:

@@ -20,6 +20,7 @@ _FINISHES = {
     Fault.REFUSED: Finish.REFUSED,
     Fault.CONTENT_FILTER: Finish.CONTENT_FILTER,
 }
+_TIERS = ("flex", "priority")  # that are served to whoever asks for them
 _REFUSED_TEXT = "I can't help with that."
 
 
@@ -46,7 +47,8 @@ def compose(
             finish, stop_sequence = Finish.MAX_TOKENS, None
     usage = replace(usage, output=written, reasoning=min(settings.reasoning_tokens, written))
     model = settings.resolve_model(request) if settings.resolve_model else request.model
-    return Answer(text, finish, usage, model, stop_sequence, fault)
+    tier = service_tier(request, settings)
+    return Answer(text, finish, usage, model, stop_sequence, fault, tier)
 
 
 def input_usage(request: SimRequest, settings: Settings) -> Usage:
@@ -62,6 +64,14 @@ def input_usage(request: SimRequest, settings: Settings) -> Usage:
     read = int(total * settings.cache_read_share)
     written = int(total * settings.cache_write_share)
     return Usage(uncached_input=total - read - written, cache_read=read, cache_write_5m=written)
+
+
+def service_tier(request: SimRequest, settings: Settings) -> str | None:
+    """The service tier that is billed; None: the standard one."""
+    if settings.service_tier is not None:
+        return settings.service_tier(request)
+    tier = request.body.get("service_tier")
+    return tier if tier in _TIERS else None
 
 
 def tokens_in(text: str, settings: Settings) -> int:

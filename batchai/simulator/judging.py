@@ -46,6 +46,7 @@ class Verdict:
     fault: Fault | None = None
     usage: Usage | None = None
     answer: str | None = None
+    service_tier: str | None = None
 
 
 class Judge:
@@ -145,6 +146,7 @@ class Judge:
             wire=self._reply(call, answer),
             fault=fault,
             usage=answer.usage,
+            service_tier=answer.service_tier,
             answer=answer.text,
         )
 

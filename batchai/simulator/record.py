@@ -4,7 +4,7 @@ import threading
 from array import array
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from enum import StrEnum
 from typing import Any, Literal
@@ -51,6 +51,7 @@ class Received:
     fault: Fault | None = None
     status: int | None = None
     usage: Usage | None = None
+    service_tier: str | None = None  # None: the standard one
     answer: str | None = None
     served_at: float | None = None
     client_present: bool | None = None
@@ -58,13 +59,16 @@ class Received:
 
 @dataclass(frozen=True, slots=True)
 class Rates:
-    """USD per million tokens; a cache rate that is not given is the input rate."""
+    """USD per million tokens; a cache rate that is not given is the input rate, a reasoning rate
+    the output rate. tiers: what all is multiplied by at other service tiers than the standard."""
 
     input_mtok: Decimal
     output_mtok: Decimal
     cache_read_mtok: Decimal | None = None
     cache_write_5m_mtok: Decimal | None = None
     cache_write_1h_mtok: Decimal | None = None
+    reasoning_mtok: Decimal | None = None
+    tiers: Mapping[str, Decimal] = field(default_factory=dict)
 
 
 class Record:
@@ -162,9 +166,9 @@ class Record:
         total = Decimal(0)
         for entry in self.entries:
             if entry.usage is not None:
-                total += _cost(
-                    entry.usage, rates if isinstance(rates, Rates) else rates[entry.model]
-                )
+                own = rates if isinstance(rates, Rates) else rates[entry.model]
+                factor = own.tiers[entry.service_tier] if entry.service_tier else 1
+                total += _cost(entry.usage, own) * factor
         return total
 
 
@@ -179,6 +183,8 @@ def _cost(usage: Usage, rates: Rates) -> Decimal:
         + usage.cache_write_1h * rate(rates.cache_write_1h_mtok)
         + usage.output * rates.output_mtok
     )
+    if rates.reasoning_mtok is not None:
+        dear += usage.reasoning * (rates.reasoning_mtok - rates.output_mtok)
     return dear / _MILLION
 
 

@@ -102,6 +102,7 @@ class Service:
             fault=verdict.fault,
             status=verdict.wire.status,
             usage=verdict.usage,
+            service_tier=verdict.service_tier,
             answer=verdict.answer if self._settings.keep_content else None,
             served_at=_now(),
             client_present=http.transport is not None and not http.transport.is_closing(),

@@ -69,8 +69,10 @@ class Settings:
     answer, within the output. least_output_tokens: a shorter answer is billed as if it had so many.
     answer: what the model writes, in place of the computed answer. keep_content: whether the record
     keeps prompts, bodies and answers, or only what is counted.
-    resolve_model: the model id that the answer carries. fixed_answer: the fast path, one
-    precomputed reply to everything: no checks, no limits, no faults, and only arrivals recorded.
+    resolve_model: the model id that the answer carries. service_tier: the one that a request is
+    served and billed at (None: the standard one), in place of the one that it asks for.
+    fixed_answer: the fast path, one precomputed reply to everything: no checks, no limits, no
+    faults, and only arrivals recorded.
     """
 
     port: int = 0
@@ -81,6 +83,7 @@ class Settings:
     faults: FaultPlan = no_faults
     answer: Callable[[SimRequest], str] | None = None
     resolve_model: Callable[[SimRequest], str] | None = None
+    service_tier: Callable[[SimRequest], str | None] | None = None
     fixed_answer: str | None = None
     keys: frozenset[str] | None = None  # None = any
     require_key: bool = True

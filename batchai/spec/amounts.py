@@ -10,6 +10,7 @@ from batchai.spec.models import Allowed
 from batchai.spec.scalars import DECIMAL, WHOLE, is_plain, native, written
 
 MAX_USD = Decimal(1_000_000_000)
+MAX_FACTOR = 100
 MAX_USD_PLACES = 12  # the store counts pico-dollars
 
 
@@ -32,6 +33,22 @@ class Money:
 
     def schema(self) -> JsonSchema:
         return {"type": ["number", "string"], "minimum": 0}
+
+
+@dataclass(frozen=True, slots=True)
+class Factor:
+    """What a price is multiplied by, exact from the text of the file."""
+
+    def read(self, node: Node, reader: Reader) -> Decimal:  # noqa: ARG002
+        factor = Decimal(written(node)) if DECIMAL.fullmatch(written(node)) else None
+        if factor is None or not 0 < factor <= MAX_FACTOR:
+            raise wrong(
+                node, f"must be a factor above 0 such as 0.5, for half the price, not {shown(node)}"
+            )
+        return factor
+
+    def schema(self) -> JsonSchema:
+        return {"type": ["number", "string"], "exclusiveMinimum": 0, "maximum": MAX_FACTOR}
 
 
 _SHARE = re.compile(r"([0-9]{1,3}(?:\.[0-9]{1,6})?)\s?%")

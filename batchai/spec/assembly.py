@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fnmatch import fnmatch
 from pathlib import Path
 from typing import Any
@@ -60,6 +60,7 @@ def assemble(draft: Draft, project: Project, roots: tuple[Path, ...]) -> models.
     name = values.get("name", draft.path.stem)
     source = models.Input(**{**values["input"], "sql": _sql(values["input"])}, roots=roots)
     blocks = values.get("steps") or {MAIN_STEP: values}
+    project = replace(project, prices={**project.prices, **values.get("prices", {})})
     steps = tuple(_step(step, block, project) for step, block in blocks.items())
     return models.Job(
         name=name,

@@ -27,6 +27,7 @@ from batchai.spec.policies import (
     ON_TRUNCATED,
     FallbackOutcome,
 )
+from batchai.spec.prices import PRICE, Prices
 from batchai.spec.sections import Field, ListOf, MapOf, Or, Section, is_key_field, nearest
 from batchai.spec.shorthand import SchemaKind
 from batchai.spec.steps import Steps
@@ -107,17 +108,6 @@ INPUT = Section(
     short="path",
     check=_check_input,
 )
-
-PRICE = Section(
-    {
-        "input_mtok": Field(Money(zero=True), "USD per million input tokens.", is_required=True),
-        "output_mtok": Field(Money(zero=True), "USD per million output tokens.", is_required=True),
-        "cache_read_mtok": Field(Money(zero=True), "USD per million tokens read from a cache."),
-        "cache_write_mtok": Field(Money(zero=True), "USD per million tokens written to a cache."),
-    }
-)
-
-PRICES = MapOf(PRICE)
 
 PROVIDERS = ("anthropic", "openai", "local")  # any compatible server is openai with a base_url
 MODEL_NAME = Text(
@@ -324,6 +314,9 @@ JOB = Section(
         "output": Field(OUTPUT, "Where the results go."),
         "expect": Field(MapOf(Text("a column name")), "Result field: column of known answers."),
         "limits": Field(LIMITS, "How fast requests may be sent."),
+        "prices": Field(
+            Prices(), "Prices by provider/name, or a file of them; model.price goes before."
+        ),
         "budget_usd": Field(Money(), "What a run may spend at most, its resumes included."),
         "stop_if": Field(
             Or("none", None, STOP_IF), "Stops a broken job; default 50% of the last 100."
@@ -346,7 +339,7 @@ JOB = Section(
     check=_check_steps,
 )
 
-_OWN_TO_A_JOB = ("checks", "version", "name", "finish_by", "steps")
+_OWN_TO_A_JOB = ("prices", "checks", "version", "name", "finish_by", "steps")
 DEFAULTS = Section({name: field for name, field in JOB.fields.items() if name not in _OWN_TO_A_JOB})
 
 ACCOUNT_LIMITS = Section({**RATES, "concurrency": Field(Whole(), "Requests in flight.")})
@@ -383,7 +376,9 @@ PROJECT = Section(
     {
         "notify": Field(NOTIFY, "Who is told when a run ends, stops, stalls or nears its budget."),
         "defaults": Field(DEFAULTS, "Fields of every job here that does not say otherwise."),
-        "prices": Field(PRICES, "Prices by provider/name, where a job says none itself."),
+        "prices": Field(
+            Prices(), "Prices by provider/name, or a file of them, where a job says none itself."
+        ),
         "accounts": Field(ACCOUNTS, "Limits for each provider's account: anthropic, openai …"),
     }
 )

@@ -15,8 +15,11 @@ from batchai.domain import MAIN_STEP, Outcome
 Positive = Annotated[int, Field(gt=0)]
 Share = Annotated[Decimal, Field(gt=0, le=1)]
 UsdPerMtok = Annotated[Decimal, Field(ge=0)]
+Factor = Annotated[Decimal, Field(gt=0)]
 
 
+DELIVERIES = ("batch", "flex", "priority", "fast")  # that have prices of their own
+STANDARD_TIERS = frozenset({"auto", "default", "standard", "standard_only"})
 NEWS = ("ended", "stopped", "stalled", "budget_50", "budget_90")
 
 
@@ -65,12 +68,19 @@ class Input(Strict):
 
 
 class Price(Strict):
-    """USD per million tokens."""
+    """USD per million tokens; what has no price of its own costs what the wider bucket costs.
+
+    cache_write_mtok: to a cache of five minutes. delivery: what all of it is multiplied by where a
+    request was served in another way than the standard one.
+    """
 
     input_mtok: UsdPerMtok
     output_mtok: UsdPerMtok
     cache_read_mtok: UsdPerMtok | None = None
     cache_write_mtok: UsdPerMtok | None = None
+    cache_write_1h_mtok: UsdPerMtok | None = None
+    reasoning_mtok: UsdPerMtok | None = None
+    delivery: dict[str, Factor] = {}
 
 
 class Model(Strict):
@@ -100,6 +110,12 @@ class Model(Strict):
     def id(self) -> str:
         """`gpt-5.4-mini` of `openai/gpt-5.4-mini`."""
         return self.name.partition("/")[2]
+
+    @property
+    def delivery(self) -> str | None:
+        """`flex` where `extra_body: {service_tier: flex}` asks for it; None: the standard way."""
+        tier = (self.extra_body or {}).get("service_tier")
+        return None if tier is None or str(tier) in STANDARD_TIERS else str(tier)
 
 
 class PromptMessage(Strict):

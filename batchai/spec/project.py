@@ -66,11 +66,13 @@ def notify_of(folder: Path) -> Notify | None:
     path = find_project(folder.resolve())
     if path is None:
         return None
+    table = read_document(path, origin=path.name)
+    entries = {name: entry for name, entry in table.entries.items() if name == "notify"}
     reader = Reader((), {}, {})
-    project = read_project(path, origin=path.name, reader=reader)
+    values = PROJECT.read(Table(table.place, entries), reader)
     if reader.mistakes:
         raise SpecError(reader.mistakes[0])
-    return project.notify
+    return _notify(path, values)
 
 
 def _notify(path: Path, values: Mapping[str, Any]) -> Notify | None:

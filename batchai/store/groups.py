@@ -45,6 +45,7 @@ _STATEMENTS = {
     "status = ?, "
     "request_id = ?, detail = ?, answer = ? WHERE id = ?",
     "note_saved": "UPDATE attempts SET saved_pico = ? WHERE id = ?",
+    "note_delivery": "UPDATE attempts SET delivery = ? WHERE id = ?",
     "count_run": "UPDATE runs SET attempts = attempts + ?, cost_pico = cost_pico + ?, "
     "unconfirmed_pico = unconfirmed_pico + ? WHERE id = ?",
     "keep_step": "UPDATE item_steps SET attempts = attempts + 1, tried = tried + ?, "

@@ -110,6 +110,8 @@ class Ledger:
         ]
         if settlement.saved:
             operations.append(("note_saved", (to_pico(settlement.saved), attempt.id)))
+        if settlement.delivery is not None:
+            operations.append(("note_delivery", (settlement.delivery, attempt.id)))
         if attempt.part:  # the step as a whole bears what its parts cost
             operations.append(("charge_step", (cost, attempt.item_id, attempt.step)))
         if end is None:

@@ -80,16 +80,27 @@ def copied(reader: Reader) -> tuple[int, int]:
     return int(rows[0][0]), int(rows[0][1])
 
 
-def billed(reader: Reader) -> Iterator[tuple[str, datetime, Usage, int]]:
-    """Every attempt with tokens: model as asked for, when it was sent, usage, cost; streamed."""
+@dataclass(frozen=True, slots=True)
+class Billed:
+    """An attempt with tokens. model: as asked for. delivery: None is the standard one."""
+
+    model: str
+    sent_at: datetime
+    delivery: str | None
+    cost_pico: int
+    usage: Usage
+
+
+def billed(reader: Reader) -> Iterator[Billed]:
+    """Every attempt with tokens, streamed."""
     last = reader.query("SELECT coalesce(max(id), 0) FROM attempts")[0][0]
     for after in range(0, last, _AT_ONCE):
         rows = reader.query(
-            "SELECT model, sent_at, cost_pico, uncached_input, cache_read, cache_write_5m, "
-            "cache_write_1h, output, reasoning FROM attempts WHERE id > :after AND id <= :upto "
-            "AND outcome IS NOT NULL AND uncached_input + cache_read + cache_write_5m + "
-            "cache_write_1h + output > 0",
+            "SELECT model, sent_at, delivery, cost_pico, uncached_input, cache_read, "
+            "cache_write_5m, cache_write_1h, output, reasoning FROM attempts "
+            "WHERE id > :after AND id <= :upto AND outcome IS NOT NULL "
+            "AND uncached_input + cache_read + cache_write_5m + cache_write_1h + output > 0",
             {"after": after, "upto": after + _AT_ONCE},
         )
-        for model, sent, cost, *tokens in rows:
-            yield model, from_ms(sent), Usage(*tokens), cost
+        for model, sent, delivery, cost, *tokens in rows:
+            yield Billed(model, from_ms(sent), delivery, cost, Usage(*tokens))

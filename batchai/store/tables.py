@@ -127,6 +127,7 @@ attempts = Table(
     # what its cached tokens would have cost more as plain input; below 0: writing them cost more
     Column("saved_pico", BigInteger, nullable=False, server_default="0"),
     Column("purpose", Text),  # the policy that it was made for; null: an item's first
+    Column("delivery", Text),  # that it was billed at, where not the standard one: flex …
     Index("ix_attempts_item", "item_id", "step"),
     Index("ix_attempts_open", "item_id", sqlite_where=text("outcome IS NULL")),
 )

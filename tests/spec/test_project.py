@@ -1,6 +1,7 @@
 """The project file: defaults that a job overrides, limits that it does not."""
 
 import os
+from decimal import Decimal
 from pathlib import Path
 
 import pytest
@@ -170,3 +171,45 @@ def test_a_project_file_above_that_somebody_else_planted_is_passed_over(folder: 
 
     assert find_project(below) is None
     assert find_project(folder) == folder / "batchai.yaml"
+
+
+def test_prices_stand_in_the_job_in_the_project_file_or_in_files_and_the_nearest_one_holds(
+    folder: Path,
+) -> None:
+    def price(usd: int) -> str:
+        return f"{{input_mtok: {usd}, output_mtok: 9}}"
+
+    (folder / "theirs.yaml").write_text(f"openai/a: {price(1)}\nopenai/b: {price(2)}\n")
+    (folder / "ours.yaml").write_text(f"openai/b: {price(3)}\n")
+    project = "prices: theirs.yaml"
+
+    def input_price(*fields: str) -> Decimal:
+        found = with_project(project, *fields).steps[0].model.price
+        assert isinstance(found, Price)
+        return found.input_mtok
+
+    assert input_price("model: openai/a", "prices: ours.yaml") == 1
+    assert input_price("model: openai/b") == 2
+    assert input_price("model: openai/b", "prices: ours.yaml") == 3
+    assert input_price("model: openai/b", f"prices: {{openai/b: {price(4)}}}") == 4
+    own = f"model: {{name: openai/b, price: {price(5)}}}"
+    assert input_price(own, "prices: ours.yaml") == 5
+
+
+@pytest.mark.parametrize(
+    ("written", "problem"),
+    [
+        ("openai/a: {input_mtok: 1, output_mtok: 2, delivery: {flex: 0}}", "a factor above 0"),
+        ("openai/a: {input_mtok: 1, output_mtok: 2, delivery: {flix: 1}}", "did you mean flex"),
+        ("openai/a: {input_mtok: 1}", "output_mtok: is missing"),
+    ],
+)
+def test_a_mistake_in_a_prices_file_is_told_with_its_line(
+    folder: Path, written: str, problem: str
+) -> None:
+    (folder / "p.yaml").write_text(f"# USD\n{written}\n")
+
+    assert any(
+        "p.yaml:2: " in mistake and problem in mistake for mistake in mistakes("prices: p.yaml")
+    )
+    assert "no such file" in mistakes("prices: absent.yaml")[0]

@@ -142,7 +142,7 @@ class Anthropic:
             "stop_reason": _STOP_REASONS[answer.finish],
             "stop_sequence": answer.stop_sequence,
             "stop_details": _REFUSAL_DETAILS if refused else None,
-            "usage": _usage(answer.usage),
+            "usage": _usage(answer.usage) | {"service_tier": answer.service_tier or "standard"},
         }
         if answer.fault is Fault.MISSING_USAGE:
             del message["usage"]
@@ -234,7 +234,6 @@ def _usage(usage: Usage) -> dict[str, Any]:
         },
         "output_tokens": usage.output,
         "output_tokens_details": {"thinking_tokens": usage.reasoning},
-        "service_tier": "standard",
     }
 
 

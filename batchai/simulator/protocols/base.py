@@ -25,7 +25,10 @@ class Finish(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What the model wrote. fault: the shape of the reply, where it is not the usual one."""
+    """What the model wrote. fault: the shape of the reply, where it is not the usual one.
+
+    service_tier: None is the standard one.
+    """
 
     text: str
     finish: Finish
@@ -33,6 +36,7 @@ class Answer:
     model: str
     stop_sequence: str | None = None
     fault: Fault | None = None
+    service_tier: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

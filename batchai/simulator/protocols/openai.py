@@ -164,7 +164,7 @@ class OpenAI:
             "model": answer.model,
             "choices": [] if answer.fault is Fault.NO_CONTENT else [choice],
             "usage": _usage(answer.usage),
-            "service_tier": "default",
+            "service_tier": answer.service_tier or "default",
             "system_fingerprint": None,
         }
         if answer.fault is Fault.MISSING_USAGE:
