@@ -17,11 +17,12 @@ from batchai.operations.opening import (
     open_input,
     rates_of,
 )
+from batchai.operations.placing import models_of, placed
 from batchai.prompts import fields_used
 from batchai.providers import parameter_mistakes, turn_mistakes
 from batchai.schemas import AnswerSchema, schema_mistakes
 from batchai.sources import BAD_ROW_REMEDY, BadRow, Record, Source, key_of
-from batchai.spec.models import Check, Fixed, Function, Job, Model, Policies, Repair, Step
+from batchai.spec.models import Check, Fixed, Function, Grow, Job, Policies, Repair, Step
 from batchai.store.values import to_json
 from batchai.templates import variables_used
 
@@ -56,14 +57,18 @@ def spec_mistakes(job: Job) -> Iterator[str]:
     """What the job file alone shows: parameters, turns, schema, policies, limits."""
     for step in job.steps:
         name = job.path.name
-        for model in _models(step):
-            yield from (f"{name}: {line}" for line in parameter_mistakes(model))
+        for place, model in models_of(step):
+            for line in parameter_mistakes(model):
+                field, _, problem = line.removeprefix("model").partition(": ")
+                yield placed(job, step, f"{place}{field}", problem)
         yield from (f"{name}: {line}" for line in turn_mistakes(step.prompt))
         if step.json_schema is not None:
-            for provider in dict.fromkeys(m.provider for m in _models(step)):
+            asked = (step.model, *step.policies.further_models)
+            for provider in dict.fromkeys(model.provider for model in asked):
                 found = schema_mistakes(step.json_schema, provider)
                 yield from (f"{name}: {line}" for line in found)
         yield from _fixed_value_mistakes(job, step)
+        yield from _growth_mistakes(job, step)
         for one in (step, *further_steps(step)):
             yield from _limit_mistakes(job, one)
         yield from (f"{name}: {_block(step)}{line}" for line in _contradictions(job, step))
@@ -100,8 +105,22 @@ def _looks_at_item(check: Check) -> bool:
     return isinstance(check, Function) or "item" in variables_used("{{ " + check.expression + " }}")
 
 
-def _models(step: Step) -> tuple[Model, ...]:
-    return (step.model, *step.policies.further_models)
+def _growth_mistakes(job: Job, step: Step) -> Iterator[str]:
+    """A bound that the job sets and that answers are beyond from the start."""
+    grow = step.policies.on_truncated
+    if "on_truncated" not in step.policies.model_fields_set or not isinstance(grow, Grow):
+        return
+    for one in (step, *further_steps(step)):
+        if (begins := max_tokens_of(one)) >= grow.grow:
+            yield placed(
+                job,
+                step,
+                "on_truncated.grow",
+                f"{grow.grow:,} is no more than the {begins:,} tokens that {one.model.name} may "
+                "write at first (model.max_tokens, or what the schema makes likely); raise it, or "
+                "write on_truncated: fail",
+            )
+            return
 
 
 def input_mistakes(job: Job, source: Source) -> Iterator[str]:

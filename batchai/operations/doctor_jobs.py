@@ -9,6 +9,7 @@ from pathlib import Path
 from batchai.errors import BatchaiError
 from batchai.operations.check import check
 from batchai.operations.findings import Finding, Level
+from batchai.operations.placing import models_of
 from batchai.pricing import end_of_life
 from batchai.providers import key_variables
 from batchai.secrets import find_key
@@ -37,9 +38,10 @@ def job_findings(folder: Path, *, today: date) -> Iterator[Finding]:
             continue
         yield _verdict(job, name, mistakes)
         for step in job.steps:
-            models.setdefault(step.model.name, name)
-    for model, name in models.items():
-        yield from _end(model, name, today)
+            for _, model in models_of(step):
+                models.setdefault(model.name, name)
+    for model_name, name in models.items():
+        yield from _end(model_name, name, today)
 
 
 def _looks_like_job(path: Path) -> bool:
@@ -55,11 +57,12 @@ def _verdict(job: Job, name: str, mistakes: list[str]) -> Finding:
     if mistakes:
         more = f" (and {len(mistakes) - 1} more: batchai check)" if len(mistakes) > 1 else ""
         return Finding(Level.PROBLEM, name, _one_line(mistakes[0]) + more)
-    for step in job.steps:
-        missing = _missing(step.model, job.path.parent)
+    asked = [model for step in job.steps for _, model in models_of(step)]
+    for model in asked:
+        missing = _missing(model, job.path.parent)
         if missing:
-            return Finding(Level.WARNING, name, f"is in order, but {step.model.name} {missing}")
-    models = ", ".join(dict.fromkeys(step.model.name for step in job.steps))
+            return Finding(Level.WARNING, name, f"is in order, but {model.name} {missing}")
+    models = ", ".join(dict.fromkeys(model.name for model in asked))
     return Finding(Level.OK, name, f"is in order, {models}")
 
 

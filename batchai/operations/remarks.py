@@ -17,6 +17,7 @@ from batchai.operations.opening import (
     providers_of,
     rates_of,
 )
+from batchai.operations.placing import models_of, placed
 from batchai.operations.survey import Survey, Surveyor
 from batchai.pricing import end_of_life
 from batchai.providers import least_cached_tokens
@@ -66,14 +67,17 @@ async def _survey_of_all(job: Job) -> Survey | None:
 
 
 def _retirement(job: Job, step: Step, today: date) -> Iterator[str]:
-    end = end_of_life(step.model.name)
-    if end is None or (end - today).days > _NOTICE_DAYS:
-        return
-    when = f"was ended on {end}" if end < today else f"ends on {end}"
-    yield (
-        f"{job.path.name}: model {step.model.name} {when}; choose another: "
-        f"batchai models {step.model.provider}"
-    )
+    for place, model in models_of(step):
+        end = end_of_life(model.name)
+        if end is None or (end - today).days > _NOTICE_DAYS:
+            continue
+        when = f"was ended on {end}" if end < today else f"ends on {end}"
+        yield placed(
+            job,
+            step,
+            place,
+            f"{model.name} {when}; choose another: batchai models {model.provider}",
+        )
 
 
 def _vain_cache(job: Job, step: Step) -> Iterator[str]:

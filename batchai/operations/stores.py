@@ -10,6 +10,7 @@ from batchai.pricing import from_pico
 from batchai.reports.job_report import ComparedCost
 from batchai.reports.jobs import JobLine
 from batchai.store import Reader, aggregates, open_reader
+from batchai.store.history import steering_of
 from batchai.store.lock import is_held
 
 REHEARSAL_MARK = "rehearsal"  # a fact in a store: nothing in it was sent or paid for
@@ -92,6 +93,7 @@ def _read(reader: Reader, path: Path) -> JobLine:
         run_cost_usd=runs[-1].cost if runs else from_pico(0),
         budget_usd=runs[-1].budget if runs else None,
         in_flight=reader.open_attempts()[0],
+        paused_at=steering_of(reader).paused_at,
         last_at=None if last is None else (last.ended_at or last.started_at),
         reason=None if last is None or is_working else (last.reason or "died"),
     )

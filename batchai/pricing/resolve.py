@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from datetime import datetime
 from decimal import Decimal
+from difflib import get_close_matches
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -65,8 +66,19 @@ def _find(model: Model) -> tuple[str, "DataModel", bool]:
     try:
         provider, found = get_snapshot().find_provider_model(model.id, None, model.provider, None)
     except LookupError as exc:
-        raise PricingError(_unknown(model.name, "no price is known for it")) from exc
+        problem = "no price is known for it" + _guess(model)
+        raise PricingError(_unknown(model.name, problem)) from exc
     return provider.id, found, any(found is own for own in provider.models)
+
+
+def _guess(model: Model) -> str:
+    """The model of the same provider that a mistyped name is nearest to, if there is one."""
+    from genai_prices.data_snapshot import get_snapshot
+
+    own = [provider for provider in get_snapshot().providers if provider.id == model.provider]
+    known = [info.id for provider in own for info in provider.models]
+    close = get_close_matches(model.id, known, n=1, cutoff=0.75)
+    return f"; did you mean {model.provider}/{close[0]}?" if close else ""
 
 
 def _context(model: Model, variants: "Sequence[PriceVariant]") -> dict[str, str]:

@@ -23,7 +23,24 @@ _ALWAYS_REASONS = re.compile(
 _MAY_REASON = re.compile(r"(gpt-5\.\d|gpt-[6-9])")  # none of them while effort is on
 _NO_STOP = re.compile(r"(o[34]|gpt-[5-9])")
 _NEVER_REASONS = re.compile(r"(gpt-4|gpt-3\.5|chatgpt-4)")
-_OPENAI_MOST_TOKENS = {"gpt-4o": 16_384, "gpt-4.1": 32_768, "gpt-5": 128_000}
+# What a model writes at most in one answer; the first that matches holds.
+_MOST_TOKENS = {
+    "openai": (
+        (re.compile(r"gpt-3\.5"), 4_096),
+        (re.compile(r"gpt-4o|gpt-5-chat"), 16_384),
+        (re.compile(r"gpt-4\.1"), 32_768),
+        (re.compile(r"o[134]"), 100_000),
+        (re.compile(r"gpt-5-pro"), 272_000),
+        (re.compile(r"gpt-[56]"), 128_000),
+    ),
+    "anthropic": (
+        (re.compile(r"claude-3-(haiku|opus|sonnet)"), 4_096),
+        (re.compile(r"claude-3-5"), 8_192),
+        (re.compile(r"claude-opus-4(-[01])?(-\d{8})?$"), 32_000),
+        (re.compile(r"claude-(haiku-4-5|sonnet-4(-[05])?|opus-4-5)(-\d{8})?$"), 64_000),
+        (_CLAUDE, 128_000),
+    ),
+}
 _CLAUDE_EFFORTS = ("low", "medium", "high", "xhigh", "max")
 _OPENAI_EFFORTS = ("none", "minimal", "low", "medium", "high", "xhigh", "max")
 # what batchai itself says in every request, and what would break its books
@@ -52,6 +69,8 @@ def parameter_mistakes(model: Model) -> list[str]:
     except ProviderError as error:
         return [str(error)]
     found = [*_common(model)]
+    if not is_foreign(model):
+        found += _length(model)
     if model.provider == "anthropic":
         found += _anthropic(model)
     elif not is_foreign(model) and model.provider == "openai":
@@ -88,6 +107,17 @@ def _common(model: Model) -> Iterator[str]:
             yield f"model.extra_body.{name}: {_UNSUPPORTED_FIELDS[name]}; remove it"
         elif name in ("temperature", "top_p", "stop", "metadata"):
             yield f"model.extra_body.{name}: write it as model.{name}"
+
+
+def _length(model: Model) -> Iterator[str]:
+    for pattern, most in _MOST_TOKENS.get(model.provider, ()):
+        if pattern.match(model.id):
+            if (model.max_tokens or 0) > most:
+                yield (
+                    f"model.max_tokens: {model.id} writes at most {most:,} tokens in one answer; "
+                    f"write {most} or less"
+                )
+            return
 
 
 def _keys(model: Model) -> Iterator[str]:
@@ -139,9 +169,6 @@ def _openai(model: Model) -> Iterator[str]:
         if _NEVER_REASONS.match(model.id):
             yield f"model.effort: {model.id} does not reason; remove it"
     yield from _openai_metadata(model.metadata or {})
-    for prefix, most in _OPENAI_MOST_TOKENS.items():
-        if model.id.startswith(prefix) and (model.max_tokens or 0) > most:
-            yield f"model.max_tokens: {model.id} writes at most {most:,} tokens"
 
 
 def _sampling_refusal(model: Model) -> str:

@@ -29,6 +29,7 @@ class JobLine:
     run_cost_usd: Decimal = NO_COST
     budget_usd: Decimal | None = None
     in_flight: int = 0
+    paused_at: datetime | None = None
     last_at: datetime | None = None
     reason: str | None = None
     problem: str | None = None

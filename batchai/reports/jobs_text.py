@@ -78,8 +78,14 @@ def _progress_row(line: JobLine) -> list[str]:
         _some(line.failed),
         spent,
         _some(line.in_flight),
-        "works now" if line.is_working else why_ended(line.reason),
+        _state(line),
     ]
+
+
+def _state(line: JobLine) -> str:
+    if line.paused_at is not None:
+        return f"paused since {moment(line.paused_at)}: batchai resume {printable(line.job)}"
+    return "works now" if line.is_working else why_ended(line.reason)
 
 
 def _problems(lines: Sequence[JobLine]) -> list[str]:

@@ -86,7 +86,9 @@ def _read(path: Path, overrides: Overrides) -> Job | list[str]:
     if reader.mistakes:
         return reader.mistakes
     loaded = assemble(draft, project, reader.roots)
-    return loaded.model_copy(update={"overridden": overrides.fields})
+    return loaded.model_copy(
+        update={"overridden": overrides.fields, "places": dict(_places(table))}
+    )
 
 
 def _located(path: Path) -> Path:
@@ -128,6 +130,19 @@ def _variables(table: Table) -> dict[str, Any]:
         with suppress(SpecError):
             values[name] = json_value(entry)
     return values
+
+
+def _places(node: Node, path: str = "") -> Iterator[tuple[str, str]]:
+    """The dotted field of every node, and the line on which it is written."""
+    place = node.place
+    yield path, f"{place.origin}:{place.line}" if place.line else place.origin
+    match node:
+        case Listing():
+            for index, item in enumerate(node.items):
+                yield from _places(item, f"{path}[{index}]")
+        case Table():
+            for name, entry in node.entries.items():
+                yield from _places(entry, f"{path}.{name}" if path else name)
 
 
 def _literal_keys(node: Node) -> Iterator[str]:

@@ -366,6 +366,7 @@ class Job(Strict):
     retain: Retain = Retain()
     notify: Notify | None = None
     overridden: frozenset[str] = frozenset()  # dotted fields that the command line gave
+    places: dict[str, str] = {}  # where each dotted field was written: jobs/a.yaml:12
     compared_as: str | None = None  # the stem of a store in `comparisons_folder`
 
     @property

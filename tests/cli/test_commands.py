@@ -240,3 +240,14 @@ def test_starting_the_command_imports_no_sdk() -> None:
         "sys.exit(bool({'openai', 'anthropic', 'genai_prices', 'aiohttp'} & set(sys.modules)))"
     )
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+@pytest.mark.parametrize("number", ["x", "0", "-1", "2.5"])
+def test_a_number_that_is_none_is_told_in_words(
+    number: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit, match="2"):
+        main(["try", "job", f"-n={number}"])
+
+    said = capsys.readouterr().err.splitlines()[-1]
+    assert said.endswith(f"argument -n: must be a whole number of 1 or more, not '{number}'")

@@ -33,10 +33,13 @@ def test_a_run_is_paused_tuned_resumed_and_stopped_by_commands(
     process = space.start("run")
     sim.wait_for(4, timeout_seconds=120)
     assert main(["pause", "job"]) == 0
+    assert main(["status"]) == 0
+    said = capsys.readouterr().out
+    assert "paused since" in said.splitlines()[-1]
     assert main(["tune", "job", "--requests-per-minute", "500", "--budget", "20"]) == 0
     assert main(["resume", "job"]) == 0
     assert main(["stop", "job"]) == 0
-    said = capsys.readouterr().out
+    said += capsys.readouterr().out
     sim.release()
     output, errors = process.communicate(timeout=120)
 

@@ -265,7 +265,10 @@ def test_purge_removes_the_stores_unless_a_comparison_works(space: Workspace) ->
     [
         ((A,), "name two or more different models"),
         ((A, A), "name two or more different models"),
-        ((A, "openai/gpt-5"), r"--models openai/gpt-5: job.yaml: model.temperature: .*remove it"),
+        (
+            (A, "openai/gpt-5"),
+            r"--models openai/gpt-5: .*job.yaml:\d+: model.temperature: .*remove it",
+        ),
         ((A, "openai/no-such-model-9"), "--models openai/no-such-model-9: .*price"),
     ],
     ids=["one", "twice", "parameter", "unpriced"],

@@ -1,5 +1,6 @@
 """What `check` says beside mistakes."""
 
+import re
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -34,8 +35,17 @@ def test_a_model_that_ends_within_sixty_days_is_told(
     tmp_path: Path, model: str, words: str
 ) -> None:
     (line,) = found(tmp_path, model)
-    assert line.startswith(f"job.yaml: model {model} ")
+    assert re.match(rf".*job\.yaml:2: model: {model} ", line)
     assert words in line
+
+
+def test_so_is_one_that_only_answers_in_its_stead(tmp_path: Path) -> None:
+    top = (
+        "fallback: [openai/gpt-5.4-mini, openai/o4-mini]\nescalate: {if: 'true', model: openai/o3}"
+    )
+    fallback, larger = found(tmp_path, "openai/gpt-5.4-mini", top=top)
+    assert re.search(r"job\.yaml:6: fallback\.models\[1\]: openai/o4-mini was ended on", fallback)
+    assert re.search(r"job\.yaml:7: escalate\.model: openai/o3 ends on 2026-12-11", larger)
 
 
 def test_a_model_that_lasts_is_no_matter(tmp_path: Path) -> None:

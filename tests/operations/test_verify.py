@@ -93,7 +93,7 @@ TAMPERED = {
         "max_tokens, input_estimate, worst_pico, sent_at, closed_at, outcome, cost_pico, "
         "unconfirmed_pico, uncached_input, cache_read, cache_write_5m, cache_write_1h, output, "
         "reasoning, latency_ms, resolved_model, status, request_id, detail, answer, "
-        "saved_pico, purpose FROM attempts WHERE id = 1",
+        "saved_pico, purpose, delivery FROM attempts WHERE id = 1",
         {"counters": "counts 1 attempts, the ledger has 2"},
     ),
     "a cost was changed": (
