@@ -105,6 +105,31 @@ class Workspace:
             return list(csv.DictReader(file))
 
 
+class Steps(Workspace):
+    """A job with `steps:`, written as YAML flow maps, one a line."""
+
+    def steps(self, *blocks: str, top: str = "", stop_if: str = "none") -> "Steps":
+        """Write `job.yaml` with these steps."""
+        lines = "\n".join(f"  {block}" for block in blocks)
+        self.job_path.write_text(
+            f"input: {{path: data.csv, key: id}}\nmodel: {self.model_block()}\n"
+            f"steps:\n{lines}\noutput: out.csv\nstop_if: {stop_if}\n{top}\n"
+        )
+        return self
+
+    def model_block(self, name: str = "openai/gpt-5.4-mini") -> str:
+        """The settings of a model."""
+        return (
+            f"{{name: {name}, base_url: '{self.url}', api_key_env: SIM_KEY, price: {PRICE},"
+            " max_tokens: 64}"
+        )
+
+    def exported_from(self, name: str) -> list[dict[str, Any]]:
+        """The rows of another result file."""
+        with (self.folder / name).open(newline="", encoding="utf-8") as file:
+            return list(csv.DictReader(file))
+
+
 def prompts_of(received: Iterable[Received]) -> list[str]:
     """The user's prompts of requests, in order of arrival."""
     return [request.prompt for request in received]

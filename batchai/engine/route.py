@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any
 
 from batchai.domain import Outcome, State
@@ -202,21 +203,21 @@ class Route:
         return True
 
     async def _put(self, station: Station, flow: Flow, pieces: Sequence[Piece]) -> None:
-        name, known = station.step.name, flow.item.steps
-        rows = [known.get((name, piece.part)) for piece in pieces]
-        await station.worker.begin_parts(
-            flow.item.item_id,
-            new=[piece.part for piece, row in zip(pieces, rows, strict=True) if row is None],
-            again=[
-                piece.part
-                for piece, row in zip(pieces, rows, strict=True)
-                if row is not None and row.state is not State.PENDING
-            ],
-        )
+        begun: list[Work] = []
+        to_begin: list[Piece] = []
+        for piece in pieces:
+            row = flow.item.steps.get((station.step.name, piece.part))
+            if row is None or not _is_begun(row, piece):
+                to_begin.append(piece)
+                row = row and replace(row, tried=0)  # what another request came to tells nothing
+            begun.append(_work(flow, piece, row))
+        if to_begin:
+            parts = [(piece.part, piece.fingerprint) for piece in to_begin]
+            await station.worker.begin_parts(flow.item.item_id, parts)
         for condenses, where in ((False, station), (True, station.condenser)):
             works = [
-                _work(flow, piece, row)
-                for piece, row in zip(pieces, rows, strict=True)
+                work
+                for work, piece in zip(begun, pieces, strict=True)
                 if piece.condenses is condenses
             ]
             if works and where is not None:
@@ -236,7 +237,7 @@ def _is_known(flow: Flow, station: Station, piece: Piece) -> bool:
     if known is None or not is_same_request(known.fingerprint, piece.fingerprint):
         return False
     assert flow.way is not None
-    if known.result is not None:
+    if known.state is State.SUCCEEDED:
         flow.note(piece.part, known.outcome or "", known.error)
         flow.way.take(piece.part, _result(known))
         return True
@@ -244,6 +245,11 @@ def _is_known(flow: Flow, station: Station, piece: Piece) -> bool:
         flow.way.fail(piece.part, known.outcome or "", known.error)
         return True
     return False
+
+
+def _is_begun(known: PartRow, piece: Piece) -> bool:
+    """Whether an earlier launch has begun just this part, and not come to its end."""
+    return known.state is State.PENDING and is_same_request(known.fingerprint, piece.fingerprint)
 
 
 def _work(flow: Flow, piece: Piece, known: PartRow | None) -> Work:

@@ -1,7 +1,7 @@
 """One attempt of one item: ledger, provider, validation, price, verdict, ledger."""
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from functools import partial
@@ -224,10 +224,9 @@ class Worker:
         where = (item_id, self.step.name, 0)
         await self._ledger.reuse(where, fingerprint, release=self.step.following)
 
-    async def begin_parts(self, item_id: int, *, new: list[int], again: list[int]) -> None:
-        """Record the parts that are about to be sent."""
-        if new or again:
-            await self._ledger.begin_parts(item_id, self.step.name, new=new, again=again)
+    async def begin_parts(self, item_id: int, parts: Sequence[tuple[int, bytes]]) -> None:
+        """Record the parts that are about to be sent, with their fingerprints."""
+        await self._ledger.begin_parts(item_id, self.step.name, parts)
 
     async def problem(self, flow: Flow, result: object) -> str | None:
         """Why what was joined of several answers is no result; None where it is one."""

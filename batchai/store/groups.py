@@ -23,13 +23,15 @@ _STATEMENTS = {
     "ON CONFLICT (id) DO UPDATE SET position = excluded.position, selected = 2, row = excluded.row",
     "add_step": "INSERT INTO item_steps (item_id, step, state) VALUES (?, ?, 'pending')",
     "add_later_step": "INSERT INTO item_steps (item_id, step, state) VALUES (?, ?, 'waiting')",
-    "add_part": "INSERT INTO item_steps (item_id, step, part, state) VALUES (?, ?, ?, 'pending')",
+    # with its fingerprint, so that a later launch knows what its attempts asked
+    "begin_part": "INSERT INTO item_steps (item_id, step, part, fingerprint, state) "
+    "VALUES (?, ?, ?, ?, 'pending') ON CONFLICT (item_id, step, part) DO UPDATE "
+    "SET fingerprint = excluded.fingerprint, state = 'pending', outcome = NULL, error = NULL, "
+    "result = NULL, tried = 0",
     "place_item": "UPDATE items SET position = ?, selected = 1, row = ? WHERE id = ?",
     "reset_step": "UPDATE item_steps SET state = 'pending', outcome = NULL, error = NULL, "
     "fingerprint = NULL, tried = 0 "
     "WHERE item_id = ? AND step = ? AND part = 0",
-    "reset_part": "UPDATE item_steps SET state = 'pending', outcome = NULL, error = NULL, "
-    "fingerprint = NULL, tried = 0 WHERE item_id = ? AND step = ? AND part = ?",
     "renew_step": "UPDATE item_steps SET outcome = NULL, error = NULL, tried = 0 "
     "WHERE item_id = ? AND step = ? AND part = 0",
     "wait_step": "UPDATE item_steps SET state = 'waiting', tried = 0 "

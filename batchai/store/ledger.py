@@ -150,14 +150,12 @@ class Ledger:
         await self._write(operations)
 
     async def begin_parts(
-        self, item_id: int, step: str, *, new: Iterable[int], again: Iterable[int] = ()
+        self, item_id: int, step: str, parts: Iterable[tuple[int, bytes]]
     ) -> None:
-        """Record that a step is to send these, each of its own; `again`: as something else."""
+        """Record that a step is to send these, by number and fingerprint; what a part was before is
+        forgotten."""
         await self._write(
-            [
-                *(("add_part", (item_id, step, part)) for part in new),
-                *(("reset_part", (item_id, step, part)) for part in again),
-            ]
+            [("begin_part", (item_id, step, part, fingerprint)) for part, fingerprint in parts]
         )
 
     async def set_meta(self, key: str, value: str) -> None:
