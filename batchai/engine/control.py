@@ -78,7 +78,7 @@ class Control:
         return Live(
             pid=os.getpid(),
             is_paused=self._is_paused,
-            is_stopping=self._runner.is_stopping,
+            is_stopping=self._runner.stopped is not None,
             in_flight=self._runner.in_flight,
             slots=sum(gate.concurrency for gate in self._gates),
             waits_for=self._runner.waits_for,

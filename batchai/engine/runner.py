@@ -126,9 +126,9 @@ class Runner:
             self._pool.cancel()
 
     @property
-    def is_stopping(self) -> bool:
-        """Whether `stop` was called, by whomever."""
-        return self._end is not None
+    def stopped(self) -> End | None:
+        """Why `stop` was called, by whomever; None while it was not."""
+        return self._end
 
     def set(self) -> None:
         """Tell every lane that there may be something new."""
@@ -265,7 +265,7 @@ class Runner:
         finally:
             permit.release()
             station.in_flight -= 1
-            station.lane.wake.set()
+            self.set()  # a watch over several lanes may hold back another one's requests
         match ended.verdict:
             case policy.Succeed() | policy.Fix() | policy.Stand():
                 assert ended.end is not None

@@ -168,9 +168,11 @@ class Launch:
         """After the items, what reduces their results, one step after the other."""
         store = self._opened.store
         for step in self._opened.steps:
-            if step.reduction is None or end.reason is not Reason.FINISHED or self._is_interrupted:
+            if step.reduction is None or end.reason is not Reason.FINISHED:
                 continue
             groups = await take_in_groups(store, step, window=most_concurrency(self._opened.job))
+            if self._runner.stopped is not None:  # between two pools
+                return self._runner.stopped
             station = replace(self._station(step), groups=groups)
             station.lane.stations[-1] = station
             counts = store.reader.state_counts(step.name)

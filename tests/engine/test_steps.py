@@ -1,6 +1,6 @@
 """Items that go through named steps: what is sent, what is kept, what a change sends again."""
 
-import csv
+import asyncio
 import random
 import re
 import signal
@@ -15,10 +15,13 @@ import pytest
 from batchai.cli.plans import plan_text
 from batchai.cli.words import run_text
 from batchai.domain import State
+from batchai.engine.reduction import groups_of
+from batchai.engine.runner import Reason
 from batchai.errors import ExportError
 from batchai.operations.check import check, unrendered
+from batchai.operations.console import StopButton
 from batchai.operations.plan import plan
-from batchai.operations.run import RunOptions
+from batchai.operations.run import RunOptions, run_job
 from batchai.operations.show import show
 from batchai.operations.status import status
 from batchai.operations.verify import verify
@@ -28,32 +31,10 @@ from batchai.reports.shown import ShownList
 from batchai.simulator import Fault, Latency, Settings, SimRequest, Simulator
 from batchai.spec import find_mistakes
 from batchai.store import open_reader
-from tests.kit import KEY, PRICE, Workspace, prompts_of
+from tests.kit import KEY, Steps, prompts_of
 
 RERUN = RunOptions(yes=True, changed="rerun")
 TRIAGE = "triage: {prompt: 'Triage: {{ item.text }}', schema: {urgent: [yes_, no_], key: string}}"
-
-
-class Steps(Workspace):
-    """A job with `steps:`, written as YAML flow maps, one a line."""
-
-    def steps(self, *blocks: str, top: str = "") -> "Steps":
-        lines = "\n".join(f"  {block}" for block in blocks)
-        self.job_path.write_text(
-            f"input: {{path: data.csv, key: id}}\nmodel: {self.model_block()}\n"
-            f"steps:\n{lines}\noutput: out.csv\nstop_if: none\n{top}\n"
-        )
-        return self
-
-    def model_block(self, name: str = "openai/gpt-5.4-mini") -> str:
-        return (
-            f"{{name: {name}, base_url: '{self.url}', api_key_env: SIM_KEY, price: {PRICE},"
-            " max_tokens: 64}"
-        )
-
-    def exported_from(self, name: str) -> list[dict[str, Any]]:
-        with (self.folder / name).open(newline="", encoding="utf-8") as file:
-            return list(csv.DictReader(file))
 
 
 @pytest.fixture
@@ -402,3 +383,24 @@ async def test_a_plan_says_what_each_step_would_send(space: Steps) -> None:
     assert re.search(r"\n  triage \(requests\) +6 +\$0\.0", text)
     assert re.search(r"\n  draft \(requests\) +6 +\$0\.0", text)
     assert "\nNot included: the reduction of total\n" in text
+
+
+@pytest.mark.parametrize("presses", [1, 2], ids=["drain", "leave"])
+def test_a_stop_between_items_and_their_reduction_is_heard(
+    space: Steps, sim: Simulator, monkeypatch: pytest.MonkeyPatch, presses: int
+) -> None:
+    space.steps(TRIAGE, "total: {reduce: triage, prompt: 'Sum {{ results | tojson }}'}")
+    stop = StopButton()
+
+    def pressed(*found: Any) -> Any:  # while a thread reads what there is to reduce
+        for _ in range(presses):
+            stop.press()
+        return groups_of(*found)
+
+    with monkeypatch.context() as patched:
+        patched.setattr("batchai.operations.reducing.groups_of", pressed)
+        end = asyncio.run(run_job(space.job(), RunOptions(yes=True), stop=stop))
+
+    assert (end.end.reason, end.exit_code, len(sim.received)) == (Reason.INTERRUPTED, 130, 6)
+    assert space.run().run.id == end.run.id
+    assert len(sim.received) == 7
