@@ -26,7 +26,8 @@ _WAITING = frozenset({Outcome.RATE_LIMITED, Outcome.OVERLOADED})
 _LEAST_RATIO = 0.1  # of a limit to what was asked for: anything below is no such pair of numbers
 _MARGIN = 0.9  # what is asked for, since tokens are no characters
 _NUMBER = re.compile(r"\d[\d,]*\d")
-_UNCOUNTED = frozenset({Outcome.RATE_LIMITED, Outcome.OVERLOADED, Outcome.UNKNOWN})
+_UNSERVED = frozenset({Outcome.AUTH_FAILED, Outcome.QUOTA_EXHAUSTED, Outcome.UNKNOWN_MODEL})
+_UNCOUNTED = _WAITING | _UNSERVED | {Outcome.UNKNOWN}
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,7 +122,7 @@ class Retries:
 
 
 def is_counted(outcome: Outcome, *, reached: bool) -> bool:
-    """Whether it counts against `attempts:`; being told to wait or not getting through does not."""
+    """Whether it counts against `attempts:`: not where the provider served nobody just then."""
     if outcome is Outcome.CONNECTION_LOST:
         return reached
     return outcome not in _UNCOUNTED

@@ -104,6 +104,18 @@ def test_what_no_item_is_to_blame_for_stops_the_run_and_leaves_the_rest_pending(
         assert space.write_job().run().exit_code == 0
 
 
+def test_stops_that_no_item_is_to_blame_for_use_up_none_of_its_attempts(tmp_path: Path) -> None:
+    with Simulator(Settings(faults=lambda _request, _index: Fault.QUOTA)) as sim:
+        space = _space(tmp_path, sim, MODELS[0], "attempts: 2").write(1)
+        for _ in range(3):
+            assert space.run().end.reason is Reason.QUOTA
+
+    with Simulator(Settings(faults=first_attempts(1, Fault.SERVER_ERROR))) as sim:
+        space.url = sim.openai_url
+        assert space.write_job().run().exit_code == 0
+        assert len(sim.received) == 2
+
+
 def test_a_truncated_answer_is_asked_for_with_twice_the_tokens(tmp_path: Path) -> None:
     faults = first_attempts(2, Fault.TRUNCATED)
     with Simulator(Settings(faults=faults)) as sim:

@@ -93,7 +93,7 @@ def test_which_attempts_count(outcome: Outcome, reached: bool) -> None:
     lost_on_the_way = outcome is Outcome.CONNECTION_LOST and not reached
 
     assert is_counted(outcome, reached=reached) is (
-        outcome not in UNCOUNTED and not lost_on_the_way
+        outcome not in {*UNCOUNTED, *STOPPING} and not lost_on_the_way
     )
 
 
