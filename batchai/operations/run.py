@@ -237,7 +237,11 @@ def _ask_price(found: Opened, survey: Survey) -> Opened:
         raise RefusedError(f"{name}: nothing was sent")
     last = found.store.reader.last_run()
     spent = last.cost + last.unconfirmed if last is not None and last.ended_at is None else NO_COST
-    return replace(found, job=found.job.model_copy(update={"budget_usd": spent + survey.worst}))
+    agreed = {"budget_usd": spent + survey.worst}
+    # of the job itself too: `tune --reset` must not lift it
+    return replace(
+        found, job=found.job.model_copy(update=agreed), own=found.own.model_copy(update=agreed)
+    )
 
 
 def _change_table(job: Job, survey: Survey) -> str:

@@ -6,9 +6,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-from batchai.operations.console import StopButton
+from batchai.operations.console import Console, StopButton
 from batchai.operations.run import RunOptions, RunSummary, run_job
 from tests.kit import Workspace
+
+YES = RunOptions(yes=True)
 
 
 @dataclass
@@ -19,13 +21,17 @@ class Launched:
 
 
 @contextmanager
-def launched(space: Workspace, *settings: str, resume: bool = False) -> Iterator[Launched]:
+def launched(
+    space: Workspace,
+    *settings: str,
+    options: RunOptions = YES,
+    console: Console | None = None,
+) -> Iterator[Launched]:
     """A launch in another thread, until its end."""
-    job, options, found = space.job(*settings), RunOptions(yes=True, resume=resume), Launched()
-    stop = StopButton()
+    job, found, stop = space.job(*settings), Launched(), StopButton()
 
     def work() -> None:
-        found.summary = asyncio.run(run_job(job, options, stop=stop))
+        found.summary = asyncio.run(run_job(job, options, console=console, stop=stop))
 
     thread = threading.Thread(target=work)
     thread.start()

@@ -10,6 +10,7 @@ from batchai.engine.control_socket import call
 from batchai.engine.runner import Reason
 from batchai.errors import RefusedError, SpecError
 from batchai.operations import steer
+from batchai.operations.console import Silence
 from batchai.operations.run import RunOptions
 from batchai.operations.status import status, to_text
 from batchai.simulator import Simulator
@@ -138,6 +139,30 @@ def test_reset_lets_the_job_itself_hold_again(space: Workspace, sim: Simulator) 
     assert status(space.job()).budget_usd == 1
     sim.release()
     assert space.run().exit_code == 0
+
+
+class Agreeing(Silence):
+    """Somebody who says yes to a price."""
+
+    def ask(self, question: str) -> bool:
+        assert "Spend up to" in question
+        return True
+
+
+def test_reset_does_not_lift_the_budget_that_was_agreed_to_at_the_terminal(
+    tmp_path: Path, sim: Simulator
+) -> None:
+    space = Workspace(tmp_path, sim.openai_url, top="limits: {concurrency: 4}").write(30)
+    with launched(space, options=RunOptions(), console=Agreeing()) as launch:
+        sim.wait_for(4, timeout_seconds=120)
+        agreed = status(space.job()).budget_usd
+        steer.tune(flags(space, budget="3"), "job")
+        steer.tune(space.job(), "job", reset=True)
+        assert status(space.job()).budget_usd == agreed
+        sim.release()
+    assert agreed is not None
+    assert launch.summary is not None
+    assert launch.summary.run.budget == agreed
 
 
 def test_a_lower_budget_stops_a_run_that_has_spent_it(space: Workspace, sim: Simulator) -> None:
