@@ -94,6 +94,7 @@ class PreparedStep:
             input_tokens=self.calibration.reserve(estimate),
             output_tokens=request.max_tokens,
             worst_cost=self.worst_cost(text_bytes, request.max_tokens, clock, files),
+            size_bytes=len(body),
         )
         return ask, estimate
 

@@ -17,6 +17,7 @@ from batchai.errors import BudgetExhaustedError, OverLimitError
 from batchai.limits.account import Account
 from batchai.limits.budget import Budget
 from batchai.limits.concurrency import RAMP_START, concurrency_for
+from batchai.limits.load import Load
 from batchai.limits.permit import Ask, Past, Permit
 from batchai.limits.windows import Caps, Obstacle, SlidingWindow
 from batchai.spec.models import Limits
@@ -35,6 +36,7 @@ _TICK_SECONDS = 1e-6  # added to waits, so that rounding cannot end one just bef
 class Gate:
     """Admission to one account: provider, key and model family. Made and used on one running loop.
 
+    load: the bytes in flight, also through other gates; None: through this one alone.
     past: requests that earlier processes sent, so that a restart does not allow twice the limit.
     rng: for the jitter of `hold`; seed it to repeat a run.
     """
@@ -45,6 +47,7 @@ class Gate:
         *,
         clock: Clock,
         budget: Budget | None = None,
+        load: Load | None = None,
         past: Iterable[Past] = (),
         rng: random.Random | None = None,
     ) -> None:
@@ -61,6 +64,8 @@ class Gate:
         self._has_pace = False  # a place in the pacer that is taken and not used yet
         self._budget = budget or Budget(None)
         self._budget.watch(self._changed.set)
+        self._load = load or Load()
+        self._load.watch(self._changed.set)
         self._limits = limits
         self._minute = SlidingWindow(
             period="minute",
@@ -93,8 +98,9 @@ class Gate:
     def waiting_for(self) -> str | None:
         """What the head of the queue waits for, or None.
 
-        "resume", "slots", "probe", "budget", "retry-after", or a limit: "input tokens per minute"
-        where it is the user's, "input tokens per minute of the account" where replies name it.
+        "resume", "slots", "bytes in flight", "probe", "budget", "retry-after", or a limit: "input
+        tokens per minute" where it is the user's, "input tokens per minute of the account" where
+        replies name it.
         """
         return self._waits_for
 
@@ -212,6 +218,8 @@ class Gate:
             return Obstacle("probe")
         if self._in_flight >= self._concurrency.limit:
             return Obstacle("slots")
+        if not self._load.fits(ask.size_bytes):
+            return Obstacle("bytes in flight")
         return None
 
     async def _wait(self, obstacle: Obstacle, now: float) -> None:
@@ -244,6 +252,7 @@ class Gate:
         )
         mark = self._account.take(now, ask.input_tokens, ask.output_tokens)
         self._budget.reserve(ask.worst_cost)
+        self._load.take(ask.size_bytes)
         self._has_pace = False
         self._in_flight += 1
         self._concurrency.taken(self._in_flight)
@@ -256,7 +265,8 @@ class Gate:
             free_slot=self._free_slot,
         )
 
-    def _free_slot(self) -> None:
+    def _free_slot(self, size_bytes: int) -> None:
+        self._load.free(size_bytes)
         self._in_flight -= 1
         self._changed.set()
 

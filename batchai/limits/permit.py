@@ -15,11 +15,13 @@ class Ask:
     """What one request needs.
 
     input_tokens: an estimate. output_tokens: its `max_tokens`. worst_cost: the most it costs, USD.
+    size_bytes: of its body.
     """
 
     input_tokens: int
     output_tokens: int
     worst_cost: Decimal = NO_COST
+    size_bytes: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +55,7 @@ class Permit:
         budget: Budget,
         account: Account,
         mark: Mark,
-        free_slot: Callable[[], None],
+        free_slot: Callable[[int], None],
     ) -> None:
         self._ask = ask
         self._places = places
@@ -107,4 +109,4 @@ class Permit:
             worst = self._ask.worst_cost
             self._account.end(reserved=self._ask.output_tokens, written=0)
             self._budget.settle(worst, cost=NO_COST, unconfirmed=worst)
-        self._free_slot()
+        self._free_slot(self._ask.size_bytes)

@@ -25,7 +25,7 @@ from batchai.engine.step import PreparedStep
 from batchai.engine.watch import Watch
 from batchai.engine.worker import Origin, Worker
 from batchai.errors import StoreError
-from batchai.limits import Budget, Gate, Past
+from batchai.limits import Budget, Gate, Load, Past
 from batchai.operations.changes import Approach, scan_is_done, scan_of
 from batchai.operations.notify import Marks, Notifier
 from batchai.operations.opening import Opened, most_concurrency
@@ -81,6 +81,7 @@ class Launch:
         self.run = run
         self._id = store.begin_launch(run.id, now=clock.utcnow())
         self._budget = Budget(job.budget_usd, spent=run.cost, unconfirmed=run.unconfirmed)
+        self._load = Load()
         self._lanes: dict[str, Lane] = {}
         self._stations = [self._station(step) for step in opened.steps if step.reduction is None]
         self._runner = Runner(self._stations, progress=progress, clock=clock)
@@ -138,6 +139,7 @@ class Launch:
                 job.limits,
                 clock=clock,
                 budget=self._budget,
+                load=self._load,
                 past=_past(self._opened.store.reader, job.limits, clock, models | {step.model}),
             )
             outage = Outage(patience_seconds=job.limits.max_wait_seconds, clock=clock)

@@ -47,12 +47,16 @@ class Script:
     times: list[float] = field(default_factory=list)
     open: int = 0
     most_open: int = 0
+    padding: int = 0  # bytes that a body is longer
+    open_bytes: int = 0
+    most_open_bytes: int = 0
     reconnected: int = 0
     is_busy: asyncio.Event = field(default_factory=asyncio.Event)  # four requests are open
     seen: Counter[str] = field(default_factory=Counter)
 
     def encode(self, request: Request) -> bytes:
-        return orjson.dumps([message.content for message in request.messages])
+        texts = orjson.dumps([message.content for message in request.messages])
+        return texts + b" " * self.padding
 
     async def send(self, body: bytes, *, deadline_seconds: float) -> Reply:
         assert deadline_seconds > 0
@@ -63,6 +67,8 @@ class Script:
         self.seen[prompt] += 1
         self.open += 1
         self.most_open = max(self.most_open, self.open)
+        self.open_bytes += len(body)
+        self.most_open_bytes = max(self.most_open_bytes, self.open_bytes)
         if self.open >= 4:
             self.is_busy.set()
         try:
@@ -70,6 +76,7 @@ class Script:
             return self.answer(prompt, before)
         finally:
             self.open -= 1
+            self.open_bytes -= len(body)
 
     async def stream(
         self, body: bytes, *, deadlines: Deadlines, on_text: Callable[[str], None]

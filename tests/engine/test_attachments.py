@@ -6,8 +6,11 @@ from typing import Any
 
 import pytest
 
+from batchai.domain import State
+from batchai.limits import MOST_BYTES_IN_FLIGHT
 from batchai.simulator import Simulator
 from tests.documents.making import pdf, png, word
+from tests.engine.rig import rig, texts
 from tests.kit import Workspace
 
 
@@ -27,6 +30,20 @@ def workspace(folder: Path, sim: Simulator, files: dict[str, bytes]) -> Workspac
     prompt = 'prompt: {user: "What is it?", attachments: "{{ item.text }}"}'
     space.job_path.write_text(job.replace("prompt: {user: 'Classify: {{ item.text }}'}", prompt))
     return space
+
+
+@pytest.mark.parametrize(("megabytes", "at_once"), [(20, 3), (65, 1)], ids=["three", "alone"])
+async def test_the_bytes_in_flight_are_bounded_over_all_slots(
+    tmp_path: Path, megabytes: int, at_once: int
+) -> None:
+    """The bound is 64 MiB; a request beyond it goes alone."""
+    async with rig(tmp_path, texts(5), top="limits: {concurrency: 16}") as made:
+        made.script.padding = megabytes << 20
+        await made.work()
+        assert {row.state for row in made.rows()} == {State.SUCCEEDED}
+        assert made.script.most_open == at_once
+        largest = max(MOST_BYTES_IN_FLIGHT, (megabytes + 1) << 20)
+        assert at_once * megabytes << 20 <= made.script.most_open_bytes <= largest
 
 
 def kinds_sent(sim: Simulator) -> list[list[str]]:
