@@ -465,7 +465,12 @@ def _job_command(
         help="a job file, or a name found here or in jobs/",
     )
     changes = command.add_argument_group("change the job for this command")
-    changes.add_argument("--model", metavar="PROVIDER/NAME")
+    changes.add_argument(
+        "--model",
+        metavar="PROVIDER/NAME",
+        help="the model of every step, and of `history`; those of `fallback` and `escalate` stay "
+        "(--set escalate.model=PROVIDER/NAME)",
+    )
     changes.add_argument("--base-url", metavar="URL", help="another server that speaks the same")
     changes.add_argument("--limit", metavar="N|all", help="the first N items of the input")
     changes.add_argument("--budget", metavar="USD", help="the most that the run may spend")
@@ -475,7 +480,7 @@ def _job_command(
         metavar="FIELD=VALUE",
         action="append",
         default=[],
-        help="such as limits.concurrency=8",
+        help="such as limits.concurrency=8, or steps.NAME.model.temperature=0",
     )
     changes.add_argument(
         "--allow-path",

@@ -160,14 +160,15 @@ def _tried_lines(item: TriedItem, *, shows_prompts: bool) -> list[str]:
             lines.append(f"[{name}system] {printable(rendered.system)}")
         lines += [f"[{name}{turn.role}] {printable(turn.content)}" for turn in rendered.messages]
     if row.state is State.SUCCEEDED:
-        lines.append(_result_line(row.result))
+        lines.append(_result_line(row.result, item.skipped))
     else:
         lines.append(f"{row.state}: {printable(row.error)}" if row.error else str(row.state))
     return lines
 
 
-def _result_line(result: object) -> str:
+def _result_line(result: object, skipped: frozenset[str]) -> str:
     if isinstance(result, dict):
+        result = {**result, **dict.fromkeys(skipped, "skipped")}
         return "\n".join(f"  {printable(str(k))}: {printable(str(v))}" for k, v in result.items())
     return printable(str(result))
 

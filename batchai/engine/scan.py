@@ -13,7 +13,7 @@ from typing import Any
 
 from batchai.domain import Item, State
 from batchai.errors import BadRowError, TemplateError
-from batchai.prompts import Asked, Asking, Kind, is_same_request
+from batchai.prompts import Asked, Asking, Kind, is_kept, is_same_request, kept
 from batchai.schemas import AnswerSchema, Checks
 from batchai.sources import BAD_ROW_REMEDY, BadRow, Record, Source, content_key, key_of
 from batchai.store.queries import Reader
@@ -102,10 +102,11 @@ class StepComparison:
 @dataclass(frozen=True, slots=True)
 class Comparison:
     """The comparison of each step. keep: results of another spec stay, where the row has not
-    changed what is sent."""
+    changed what is sent. reruns_kept: those that stayed so far are to be sent after all."""
 
     steps: Mapping[str, StepComparison]
     keep: bool = False
+    reruns_kept: bool = False
 
     @property
     def spec_changed(self) -> bool:
@@ -284,7 +285,9 @@ class Scan:
                 if found in SENT:
                     return Finding(item, row, found, stored, name, asked, tuple(adopted))
                 change = found
-                adopted.append((name, fingerprint))
+                adopted.append((name, kept(fingerprint) if found is Change.KEPT else fingerprint))
+            elif comparison.reruns_kept and is_kept(step.fingerprint):
+                return Finding(item, row, Change.CHANGED, stored, name, asked, tuple(adopted))
             if step.state in _ENDS:
                 break
             if name != self._steps[-1]:

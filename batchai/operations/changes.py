@@ -2,7 +2,7 @@
 
 import hashlib
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from batchai.engine.intake import SCAN_MARK, Selection
@@ -45,7 +45,8 @@ def approach_to(job: Job, source: Source, reader: Reader, *, changed: Changed | 
     mark = from_json(reader.meta(SCAN_MARK) or "null")
     stamp = stamp_of(job, source)
     before = _spec_before(job, reader, mark)
-    if before is None and mark is not None and stamp is not None and mark["stamp"] == stamp:
+    is_as_before = mark is not None and stamp is not None and mark["stamp"] == stamp
+    if before is None and is_as_before and changed != "rerun":
         knows_rows = not reader.has_pending_without_row()
         if mark["done"] and knows_rows:
             return Approach(None)
@@ -55,7 +56,7 @@ def approach_to(job: Job, source: Source, reader: Reader, *, changed: Changed | 
         return Approach(_selection(job, stamp, is_first=True))
     goes_on = _goes_on(job, reader, mark)
     keep = changed == "keep" or (changed is None and goes_on and mark["keep"])
-    comparison = _comparison(job, before=before, keep=keep)
+    comparison = replace(_comparison(job, before=before, keep=keep), reruns_kept=changed == "rerun")
     selection = Selection(
         stamp, is_first=False, before=before, keep=keep, retain_rows=job.retain.items
     )

@@ -18,7 +18,7 @@ from batchai.operations.opening import (
     rates_of,
 )
 from batchai.operations.placing import models_of, placed
-from batchai.prompts import fields_used
+from batchai.prompts import fields_used, needs_results
 from batchai.providers import parameter_mistakes, turn_mistakes
 from batchai.schemas import AnswerSchema, schema_mistakes
 from batchai.sources import BAD_ROW_REMEDY, BadRow, Record, Source, key_of
@@ -142,10 +142,11 @@ def input_mistakes(job: Job, source: Source) -> Iterator[str]:
 
 def unrendered(job: Job) -> str:
     """The steps whose prompts no check can render, in words; "" where it can all."""
-    later = [step.name for step in job.steps[1:]]
+    later = [step.name for step in job.steps if needs_results(step)]
     if not later:
         return ""
-    return f"not rendered: {', '.join(later)}, which take the results of earlier steps"
+    takes = "which takes" if len(later) == 1 else "which take"
+    return f"not rendered: {', '.join(later)}, {takes} the results of earlier steps"
 
 
 def _ungrouped(job: Job, records: Iterable[Record | BadRow]) -> Iterator[str]:
@@ -209,7 +210,7 @@ def _bad_rows(head: Sequence[Record | BadRow], key_columns: tuple[str, ...]) -> 
 
 def _item_mistakes(job: Job, source: Source) -> Iterator[str]:
     """Every row that cannot be used, and every item that cannot be rendered."""
-    asking = asking_of(job, job.steps[0])  # later steps need results of the earlier ones
+    asked = [asking_of(job, step) for step in job.item_steps if not needs_results(step)]
     for record in source.records():
         if isinstance(record, BadRow):
             yield f"{record.place}: {record.problem}"
@@ -217,9 +218,13 @@ def _item_mistakes(job: Job, source: Source) -> Iterator[str]:
         try:
             if job.input.key:
                 key_of(record.fields, job.input.key)
-            asking.of(record.fields, {})
         except BatchaiError as error:
             yield f"{record.place}: {error}"
+        for asking in asked:
+            try:
+                asking.of(record.fields, {})
+            except TemplateError as error:
+                yield f"{record.place}: {error}"
         yield from _ungrouped(job, (record,))
 
 

@@ -7,7 +7,7 @@ from decimal import Decimal
 from typing import Any
 
 from batchai.clock import Clock
-from batchai.domain import NO_COST, ResultRow
+from batchai.domain import NO_COST, ResultRow, State
 from batchai.engine.intake import SCAN_MARK, Intake, Selection
 from batchai.engine.progress import Progress
 from batchai.engine.runner import End
@@ -31,12 +31,14 @@ class TriedItem:
     """One item: what was sent (by step, as far as it could be rendered) and what became of it.
 
     is_new: it was sent now; else its result was there already. cost: of this trial, in USD.
+    skipped: steps that were passed over.
     """
 
     prompts: tuple[tuple[str, Rendered], ...]
     row: ResultRow
     is_new: bool
     cost: Decimal
+    skipped: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,13 +155,17 @@ async def _send(
     launch = Launch(found, run_for_trial(found), progress, sends=len(items), on_text=on_text)
     end = await launch.work_on(items)
     code = launch.end(end)
+    after = reader.stored([finding.item.key for finding in picked], *names)
     tried = []
     for finding in picked:
         row = reader.item(finding.item.key, *names)
         assert row is not None
         cost = row.lineage.cost_usd - before[row.key]
         prompts = shown_prompts(found.job, reader, stored[row.key].item_id, finding.item.fields)
-        tried.append(TriedItem(prompts, row, row.key in sent, cost))
+        skipped = frozenset(
+            name for name, step in after[row.key].steps.items() if step.state is State.SKIPPED
+        )
+        tried.append(TriedItem(prompts, row, row.key in sent, cost, skipped))
     total = await asyncio.to_thread(_count, found)
     return Trial(tried, end, code, total, all(step.rates.is_free for step in found.steps))
 

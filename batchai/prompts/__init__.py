@@ -7,7 +7,10 @@ from batchai.prompts.rendering import (
     Prompts,
     Rendered,
     fields_used,
+    is_kept,
     is_same_request,
+    kept,
+    needs_results,
 )
 from batchai.prompts.shortening import (
     MOST_HALVINGS,
@@ -36,8 +39,11 @@ __all__ = [
     "fields_used",
     "halves",
     "halvings",
+    "is_kept",
     "is_same_request",
+    "kept",
     "longest",
+    "needs_results",
     "shortened",
     "with_text",
 ]

@@ -22,6 +22,7 @@ from batchai.templates import (
 
 FINGERPRINT_BYTES = 16
 _MARK_BYTES = 8  # after them: which prompts made it
+_KEPT = b"kept".ljust(_MARK_BYTES, b"-")  # in its place: none of today's
 
 _CONSTANTS = frozenset({"vars"})  # the same for all items
 _RENDERING = 1  # change it with the text that equal templates and items are rendered to
@@ -185,6 +186,16 @@ class Prompts:
         return Message(turn.role, "\n\n".join((*texts, turn.content)), tuple(files))
 
 
+def kept(fingerprint: bytes) -> bytes:
+    """A fingerprint for a result of an earlier spec that stays for the same item's request."""
+    return fingerprint[:FINGERPRINT_BYTES] + _KEPT
+
+
+def is_kept(fingerprint: bytes | None) -> bool:
+    """Whether the result is of an earlier spec, and stays since the user said so."""
+    return fingerprint is not None and fingerprint[FINGERPRINT_BYTES:] == _KEPT
+
+
 def is_same_request(one: bytes | None, other: bytes | None) -> bool:
     """Whether two fingerprints are of the same request, whichever prompts made it."""
     if one is None or other is None:
@@ -213,17 +224,27 @@ def _piece(role: str, content: str) -> bytes:
 def fields_used(step: Step) -> dict[str, set[str]]:
     """The item's fields that a step names plainly, by where: `prompt`, `if`, `foreach`,
     `reduce.by`."""
+    return {
+        place: set().union(*(variables_used(source).get("item", set()) for source in sources))
+        for place, sources in _texts_of(step).items()
+    }
+
+
+def needs_results(step: Step) -> bool:
+    """Whether what it asks cannot be told without the results of earlier steps."""
+    texts = (text for sources in _texts_of(step).values() for text in sources)
+    return step.reduction is not None or any("steps" in variables_used(text) for text in texts)
+
+
+def _texts_of(step: Step) -> dict[str, list[str]]:
+    """Its templates and, as such, its expressions, by where they stand."""
     expressions = {
         "if": step.condition,
         "foreach": step.foreach,
         "reduce.by": step.reduction and step.reduction.by,
     }
     texts = {place: [f"{{{{ {text} }}}}"] for place, text in expressions.items() if text}
-    used: dict[str, set[str]] = {}
-    for place, sources in {"prompt": prompt_texts(step.prompt), **texts}.items():
-        found = (variables_used(source).get("item", set()) for source in sources)
-        used[place] = set().union(*found)
-    return used
+    return {"prompt": prompt_texts(step.prompt), **texts}
 
 
 def _script(turns: tuple[str, ...] | str | None, place: str) -> _Script | None:

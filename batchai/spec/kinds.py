@@ -23,7 +23,8 @@ class Reader:
 
     roots: resolved folders that paths must lie under. environ: for `${VAR}`. variables: `vars`.
     steps: those that come before, with the fields of their results (None: not known).
-    roots_of_texts: what templates and expressions may speak of.
+    roots_of_texts: what templates and expressions may speak of. used: names of `vars` that they do
+    speak of.
     """
 
     roots: tuple[Path, ...]
@@ -31,6 +32,7 @@ class Reader:
     variables: Mapping[str, Any]
     steps: Mapping[str, frozenset[str] | None] = field(default_factory=dict)
     roots_of_texts: frozenset[str] = frozenset({"item", "vars", "steps"})
+    used: set[str] = field(default_factory=set)
     mistakes: list[str] = field(default_factory=list)
 
     @contextmanager

@@ -27,6 +27,7 @@ from batchai.spec.models import Job
 from batchai.spec.overrides import NO_OVERRIDES, Overrides, with_overrides
 from batchai.spec.project import PROJECT_FILE, Project, find_project, merged, read_project
 from batchai.spec.scalars import json_value
+from batchai.spec.sections import nearest
 
 MAX_MISTAKE_CHARS = 2_000
 
@@ -78,11 +79,13 @@ def _read(path: Path, overrides: Overrides) -> Job | list[str]:
     project = _project(reader)
     if project.defaults is not None:
         table = merged(table, project.defaults, JOB)
+    declared = table.entries.get("vars")
     table = with_inherited(with_overrides(table, overrides, job.parent), MODEL)
     reader.mistakes.extend(_literal_keys(table))
     reader = replace(reader, variables=_variables(table))
     draft = Draft(job, table, JOB.read(table, reader))
     check_together(draft, reader)
+    reader.mistakes.extend(_unused_variables(overrides, declared, table, reader))
     if reader.mistakes:
         return reader.mistakes
     loaded = assemble(draft, project, reader.roots)
@@ -143,6 +146,29 @@ def _places(node: Node, path: str = "") -> Iterator[tuple[str, str]]:
         case Table():
             for name, entry in node.entries.items():
                 yield from _places(entry, f"{path}.{name}" if path else name)
+
+
+def _unused_variables(
+    overrides: Overrides, declared: Node | None, table: Table, reader: Reader
+) -> Iterator[str]:
+    """Every `--var` that the job neither declares nor speaks of: a slip of the pen."""
+    known = {*(declared.entries if isinstance(declared, Table) else ()), *reader.used}
+    for name in [variable.partition("=")[0].strip() for variable in overrides.variables]:
+        if name not in known and not any(name in text for text in _speaking_of_vars(table)):
+            yield f"--var {name}: the job has no such variable; {nearest(name, sorted(known))}"
+
+
+def _speaking_of_vars(node: Node) -> Iterator[str]:
+    """Texts of the job file that take a variable, such as paths and schemas."""
+    match node:
+        case Scalar() if "vars" in node.text:
+            yield node.text
+        case Listing():
+            for item in node.items:
+                yield from _speaking_of_vars(item)
+        case Table():
+            for entry in node.entries.values():
+                yield from _speaking_of_vars(entry)
 
 
 def _literal_keys(node: Node) -> Iterator[str]:

@@ -11,6 +11,7 @@ from batchai.spec.fields import JOB, MODEL
 from batchai.spec.kinds import Kind
 from batchai.spec.scalars import json_value
 from batchai.spec.sections import Section
+from batchai.spec.steps import Steps
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,14 +121,21 @@ def _placed(table: Table, path: tuple[str, ...], node: Node, kind: Kind | None) 
         raise SpecError(f"{node.place}: name a field, such as limits.concurrency")
     if not rest:
         return replaced(table, name, node)
-    field = kind.fields.get(name) if isinstance(kind, Section) else None
-    inner = field.kind if field else None
+    inner = _inner(kind, name)
     before = table.entries.get(name, Table(node.place, {}))
     if isinstance(inner, Section) and inner.short and inner.is_short(before):
         before = inner.table(before)
     if not isinstance(before, Table):
         before = Table(node.place, {})
     return replaced(table, name, _placed(before, rest, node, inner))
+
+
+def _inner(kind: Kind | None, name: str) -> Kind | None:
+    """How an entry of a map is read."""
+    if isinstance(kind, Steps):
+        return kind.block
+    field = kind.fields.get(name) if isinstance(kind, Section) else None
+    return field.kind if field else None
 
 
 def _with_variable(root: Table, variable: str, base: Path) -> Table:

@@ -196,6 +196,7 @@ def _check_names(place: str, source: str, reader: Reader) -> None:
             raise SpecError(
                 f"{place}: steps.{name}.{field} is no field of its result; {nearest(field, fields)}"
             )
+    reader.used.update(used.get("vars", set()))
     for name in sorted(used.get("vars", set()) - reader.variables.keys()):
         known = nearest(name, reader.variables)
         raise SpecError(

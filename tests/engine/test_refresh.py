@@ -101,6 +101,22 @@ def test_changed_keep_pays_only_for_edited_and_new_rows(done: Workspace, sim: Si
     assert len(sim.received) == 12
 
 
+def test_what_was_kept_is_rerun_when_the_user_says_so_later(
+    done: Workspace, sim: Simulator
+) -> None:
+    done.write({**done.texts, "new": "a new text"}).write_job(prompt="Sort: {{ item.text }}")
+    done.run(options=RunOptions(yes=True, changed="keep"))
+    assert len(sim.received) == 11
+
+    done.run(options=RunOptions(yes=True, changed="rerun"))
+    assert sorted(prompts_of(sim.received)[11:]) == sorted(
+        f"Sort: {text}" for key, text in done.texts.items() if key != "new"
+    )
+
+    done.run(options=RunOptions(yes=True, changed="rerun"))
+    assert len(sim.received) == 21
+
+
 def test_a_changed_schema_keeps_the_answers_that_fit_it(done: Workspace, sim: Simulator) -> None:
     done.write_job(schema="{mood: [good, awful]}")
     bad = sum(row.result["mood"] == "bad" for row in done.results())

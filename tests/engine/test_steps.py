@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from batchai.cli.plans import plan_text
-from batchai.cli.words import run_text
+from batchai.cli.words import run_text, trial_text
 from batchai.domain import State
 from batchai.engine.reduction import groups_of
 from batchai.engine.runner import Reason
@@ -24,6 +24,7 @@ from batchai.operations.plan import plan
 from batchai.operations.run import RunOptions, run_job
 from batchai.operations.show import show
 from batchai.operations.status import status
+from batchai.operations.trial import try_items
 from batchai.operations.verify import verify
 from batchai.pricing import from_pico
 from batchai.reports.job_status import status_text
@@ -163,6 +164,45 @@ def test_a_list_is_fanned_out_and_gathered_in_its_order(space: Steps, sim: Simul
             assert len(row.result["parts"]) == len(words)
     assert len(sim.received) == sum(len(text.split(" ")) + 1 for text in space.texts.values())
     assert {check.different for check in verify(space.job()).checks} == {0}
+
+
+def test_a_note_on_an_element_stands_at_the_item(tmp_path: Path) -> None:
+    def fault(request: SimRequest, _attempt: int) -> Fault | None:
+        return Fault.REFUSED if "two" in request.prompt else None
+
+    with Simulator(Settings(faults=fault)) as sim:
+        space = Steps(tmp_path, sim.openai_url)
+        space.write({"a": "one two three"})
+        space.steps(
+            "parts: {foreach: \"item.text.split(' ')\", prompt: 'Part {{ each }}', "
+            "schema: {mood: [good, bad]}, on_refused: {mood: bad}}"
+        ).run()
+
+    (row,) = space.results()
+    assert row.result["parts"][1] == {"mood": "bad"}
+    assert "part 2 of 3: fixed values of the job: the model refused" in row.error
+
+
+def test_a_skipped_step_is_shown_as_such_by_a_trial(space: Steps) -> None:
+    draft = "draft: {if: 'item.id == \"k1\"', prompt: 'Draft {{ item.id }}'}"
+    trial = asyncio.run(try_items(space.steps(TRIAGE, draft).job(), count=2))
+
+    shown = trial_text(trial, "job", shows_prompts=False)
+    assert shown.count("draft: skipped") == 1
+    assert "None" not in shown
+
+
+def test_check_all_renders_every_step_that_needs_no_results(space: Steps) -> None:
+    space.write_rows([{"id": "a", "text": "5"}, {"id": "b", "text": "x"}])
+    space.steps(
+        "a: {prompt: '{{ item.text }}'}",
+        "b: {prompt: '{{ 1 / (item.text | int) }}'}",
+        "c: {prompt: '{{ steps.a }}'}",
+    )
+
+    (mistake,) = check(space.job(), every_item=True)
+    assert "data.csv:3: job.yaml: steps.b.prompt" in mistake
+    assert unrendered(space.job()) == ("not rendered: c, which takes the results of earlier steps")
 
 
 def test_an_edited_row_sends_only_the_parts_that_changed(space: Steps, sim: Simulator) -> None:

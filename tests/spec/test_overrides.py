@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from batchai.spec import Overrides, find_mistakes
+from batchai.spec import Overrides, find_mistakes, load_job
 from batchai.spec.models import Input, Job, Model, Sample
 from tests.spec.jobs import load, mistakes, write_job
 
@@ -153,10 +153,35 @@ def test_limit_and_budget_replace_those_of_the_file() -> None:
 def test_a_variable_is_text_unless_the_file_says_otherwise() -> None:
     job = load(
         "vars: {n: 1, kind: general, flag: true}",
-        overrides=Overrides(variables=("n=5", "kind=NO", "flag=false", "new=7")),
+        overrides=Overrides(variables=("n=5", "kind=NO", "flag=false")),
     )
 
-    assert job.vars == {"n": 5, "kind": "NO", "flag": False, "new": "7"}
+    assert job.vars == {"n": 5, "kind": "NO", "flag": False}
+
+
+def test_a_variable_that_only_the_prompt_speaks_of_is_given() -> None:
+    job = load("prompt: '{{ vars.new }}'", overrides=Overrides(variables=("new=7",)))
+
+    assert job.vars == {"new": "7"}
+
+
+def test_a_variable_that_the_job_does_not_know_is_told_with_the_nearest_name() -> None:
+    (told,) = mistakes("vars: {kind: general}", overrides=Overrides(variables=("knd=legal",)))
+
+    assert told == "--var knd: the job has no such variable; did you mean kind?"
+
+
+def test_a_setting_reaches_a_model_in_short_form_within_a_step() -> None:
+    path = write_job()
+    path.write_text(
+        "input: data.csv\nmodel: openai/x\n"
+        "steps: {a: {model: openai/y, prompt: x}, b: {prompt: y}}\n"
+    )
+    settings = ("steps.a.model.temperature=0", "steps.b.model.temperature=1")
+    job = load_job(path, overrides=Overrides(settings=settings))
+
+    models = [(step.model.name, step.model.temperature) for step in job.steps]
+    assert models == [("openai/y", 0.0), ("openai/x", 1.0)]
 
 
 def test_a_variable_reaches_paths_and_schema(folder: Path) -> None:
