@@ -54,12 +54,13 @@ class Opened:
 
 def open_input(job: Job, items: Items | None = None) -> Source:
     """The job's source. Raises SpecError where the input cannot be used."""
-    try:
-        if items is None:
-            return open_source(job.input, job.vars, extracts=_uses_text(job))
+    if items is not None:
         return open_items(items, job.input, job.vars)
+    try:
+        return open_source(job.input, job.vars, extracts=_uses_text(job))
     except SourceError as error:
-        raise SpecError(str(error)) from error
+        field = "input.path" if job.input.sql is None else "input.sql"
+        raise SpecError(f"{job.path.name}: {field}: {error}") from error
 
 
 def _uses_text(job: Job) -> bool:
