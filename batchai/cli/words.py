@@ -63,7 +63,8 @@ def trial_text(trial: Trial, name: str, *, shows_prompts: bool) -> str:
         lines += [_ended(trial.end), f"  {printable(trial.end.detail)}"]
     valid = sum(item.row.state is State.SUCCEEDED for item in trial.tried)
     line = f"{valid} of {len(trial.tried)} valid, kept"
-    sent = [item for item in trial.tried if item.is_new]
+    ended = [item for item in trial.tried if item.row.state is not State.PENDING]
+    sent = [item for item in ended if item.is_new]
     if not trial.is_free:
         line += f" · {usd(trial.cost)}"
         if sent:
@@ -72,7 +73,9 @@ def trial_text(trial: Trial, name: str, *, shows_prompts: bool) -> str:
                 f"{usd(trial.cost / len(sent) * trial.items_in_input)}"
             )
     lines.append(line)
-    follow = f"batchai run {name}" if valid else f"batchai show {name} --failed"
+    follow = f"batchai show {name} --failed" if ended else f"batchai try {name}"
+    if valid:
+        follow = f"batchai run {name}"
     lines.append(f"Next: {follow}")
     return "\n".join(lines)
 

@@ -56,9 +56,10 @@ def show(
     """One item in full where `key` is one's key, else the first items of a sort, in short.
 
     A `key` that no item has may name a reduction, whose groups are listed, or a kind (an outcome
-    or a state). failed: failed items and held
-    ones; unknown: those with an attempt that was sent and never recorded. Raises SpecError for an
-    unknown key or kind, naming the nearest, and StoreError without a store.
+    or a state); where no item ended with an outcome, those that got over it are listed.
+    failed: failed items and held ones; unknown: those with an attempt that was sent and never
+    recorded. Raises SpecError for an unknown key or kind, naming the nearest, and StoreError
+    without a store.
     """
     reader = open_reader(job.store_path)
     try:
@@ -96,12 +97,16 @@ def _wanted(job: Job, *, kind: str | None, failed: bool, unknown: bool) -> Wante
 
 def _list(job: Job, reader: Reader, wanted: Wanted, *, limit: int) -> ShownList:
     names = job.step_names
+    label = f"{wanted.name or wanted.what} items"
     matching, found = item_records(reader, names, wanted, limit=limit)
+    if wanted.what == "kind" and not matching:
+        label = f"items with an attempt that ended {wanted.name}"
+        matching, found = item_records(reader, names, Wanted("attempted", wanted.name), limit=limit)
     return ShownList(
         job=job.name,
         items={state.value: number for state, number in reader.item_counts(*names).items()},
         failures=reader.failure_counts(*names),
-        wanted=f"{wanted.name or wanted.what} items",
+        wanted=label,
         matching=matching,
         lines=tuple(map(_line, found)),
     )

@@ -9,7 +9,8 @@ _WORDS = {
     "quota": "stopped: the account has no credit left, or its spend limit is reached",
     "auth": "stopped: the provider refused the key",
     "unknown_model": "stopped: the provider does not serve the model at this address",
-    "outage": "stopped: the provider did not serve for too long (limits.max_wait)",
+    # by limits.max_wait, or a minute where it never did
+    "outage": "stopped: the provider did not serve for too long",
     "stop_if": "stopped: too many items failed (stop_if)",
     "source": "stopped: the input cannot be read further",
     "store": "stopped: the store cannot be written",

@@ -40,7 +40,7 @@ def _list(shown: ShownList, name: str) -> Iterator[str]:
     if not shown.lines:
         yield f"no {shown.wanted}" if shown.items else ""
         return
-    yield ""
+    yield f"{shown.wanted}:" if shown.wanted.startswith("items with") else ""
     rows = [["group" if shown.reduction else "key", "", "attempts", "cost", "unconfirmed", ""]]
     rows += [_row(line) for line in shown.lines]
     aligned = without_empty_columns(rows)

@@ -27,6 +27,7 @@ _CONDITIONS = {
     "all": "",
     "failed": " AND s.state IN ('failed', 'unknown')",
     "kind": " AND s.state IN ('failed', 'unknown') AND s.outcome = :name",
+    "attempted": " AND s.item_id IN (SELECT item_id FROM attempts WHERE outcome = :name)",
     "state": " AND s.state = :name",
     "succeeded": " AND s.state IN ('succeeded', 'skipped') AND EXISTS (SELECT 1 "
     "FROM item_steps AS o WHERE o.item_id = s.item_id AND o.part = 0 AND o.step IN :steps "
@@ -92,9 +93,10 @@ class AttemptRecord:
 @dataclass(frozen=True, slots=True)
 class Wanted:
     """Which items: all, failed, of a `kind` (an outcome), in a `state`, succeeded or skipped over
-    all steps, or unknown.
+    all steps, attempted, or unknown.
 
-    unknown: those with an attempt that was sent and never recorded.
+    attempted: those with an attempt of an outcome, whatever came after it. unknown: those with an
+    attempt that was sent and never recorded.
     """
 
     what: str

@@ -91,6 +91,14 @@ def test_a_kind_may_stand_in_the_place_of_a_key(job: Job, option: str) -> None:
     assert operation.to_text(nothing, "job").endswith("no pending items")
 
 
+def test_where_no_item_ended_with_an_outcome_those_that_got_over_it_are_listed(job: Job) -> None:
+    shown = _list(job, kind="truncated")
+    assert [(line.key, line.state) for line in shown.lines] == [("k7", "succeeded")]
+    assert "\nitems with an attempt that ended truncated:\n" in operation.to_text(shown, "job")
+    nothing = operation.to_text(_list(job, kind="timed_out"), "job")
+    assert nothing.endswith("no items with an attempt that ended timed_out")
+
+
 def test_lists_end_at_the_limit_and_say_how_many_there_are(job: Job) -> None:
     shown = _list(job, limit=2)
     assert [line.key for line in shown.lines] == ["k0", "k1"]
