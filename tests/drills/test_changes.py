@@ -48,15 +48,28 @@ class Spec:
     model: str = MODELS[0]
 
 
+@dataclass(frozen=True, slots=True)
+class Paid:
+    """An answer to a text, which counts as one under a spec; it was given to a schema."""
+
+    text: str
+    spec: Spec
+    schema: str
+
+
 @dataclass
 class Life:
-    """A job and what the oracle knows of it; paid: of each key, the text and spec of its answer."""
+    """A job and what the oracle knows of it; paid: of each key, what it holds an answer to.
+
+    before: the spec of the last run.
+    """
 
     chance: random.Random
     rows: list[Row]
     spec: Spec = Spec()
+    before: Spec = Spec()
     encoding: str = ENCODINGS[0]
-    paid: dict[str, tuple[str, Spec]] = field(default_factory=dict)
+    paid: dict[str, Paid] = field(default_factory=dict)
     added: int = 0
 
     def edit(self) -> None:
@@ -73,7 +86,7 @@ class Life:
         """New rows, and some that had left come back as they were."""
         here = {row["id"] for row in self.rows}
         lost = [key for key in self.paid if key not in here]
-        self.rows += [{"id": key, "text": self.paid[key][0], "note": ""} for key in lost[:1]]
+        self.rows += [{"id": key, "text": self.paid[key].text, "note": ""} for key in lost[:1]]
         self.rows += [{"id": f"n{self.added}", "text": f"new {self.added}", "note": ""}]
         self.added += 1
 
@@ -97,15 +110,35 @@ class Life:
         self.spec = replace(self.spec, **{name: self.chance.choice(others)})
 
     def to_pay(self) -> dict[str, str]:
-        """Keys and texts for which no answer was paid under this spec."""
+        """Keys and texts for which there is no answer under this spec."""
         texts = {row["id"]: row["text"] for row in self.rows}
-        return {k: text for k, text in texts.items() if self.paid.get(k) != (text, self.spec)}
+        return {key: text for key, text in texts.items() if not self._is_paid(key, text)}
+
+    def _is_paid(self, key: str, text: str) -> bool:
+        """Where only the schema changed, an answer that fits the new one stays."""
+        paid = self.paid.get(key)
+        if paid is None or paid.text != text:
+            return False
+        fits = paid.spec == self.before and paid.schema == self.spec.schema
+        return paid.spec == self.spec or (
+            fits and replace(self.before, schema=self.spec.schema) == self.spec
+        )
 
     def keep(self) -> None:
         """Answers to rows that are as they were count as answers under this spec."""
         for row in self.rows:
-            if row["id"] in self.paid and self.paid[row["id"]][0] == row["text"]:
-                self.paid[row["id"]] = row["text"], self.spec
+            paid = self.paid.get(row["id"])
+            if paid is not None and paid.text == row["text"]:
+                self.paid[row["id"]] = replace(paid, spec=self.spec)
+
+    def pay(self) -> None:
+        """Every row has an answer under this spec now."""
+        to_pay = self.to_pay()
+        for row in self.rows:
+            key = row["id"]
+            schema = self.spec.schema if key in to_pay else self.paid[key].schema
+            self.paid[key] = Paid(row["text"], self.spec, schema)
+        self.before = self.spec
 
     def write(self, space: Workspace) -> None:
         """The files as they are now."""
@@ -209,7 +242,7 @@ def _run(life: Life, space: Workspace, sim: Simulator, options: RunOptions = YES
         for text in life.to_pay().values()
     )
     assert sent == expected
-    life.paid |= {key: (text, spec) for key, text in life.to_pay().items()}
+    life.pay()
     exported = space.exported()
     assert [row["id"] for row in exported] == [row["id"] for row in life.rows]
     assert {row["_status"] for row in exported} == {"succeeded"}
