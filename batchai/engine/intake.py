@@ -9,6 +9,7 @@ from typing import Any
 from batchai.domain import State
 from batchai.engine.progress import Progress
 from batchai.engine.scan import SENT, Change, Finding, Reading, Scan, ScanChunk, SeenItems
+from batchai.prompts import is_kept
 from batchai.store import Store
 from batchai.store.rows import StoredItem
 from batchai.store.values import to_json
@@ -116,7 +117,7 @@ class Intake:
         row = finding.row if self._selection.retain_rows or finding.change in SENT else None
         if not (stored.position == item.position and stored.selected and stored.row == row):
             operations.append(("place_item", (item.position, row, stored.item_id)))
-        if finding.change is Change.SAME:  # nearly all of them, as a rule
+        if finding.change is Change.SAME and not finding.restored:  # nearly all of them, as a rule
             return operations
         if len(stored.steps) < len(self._steps):
             new = (step for step in self._steps if step not in stored.steps)
@@ -125,13 +126,17 @@ class Intake:
             operations += self._beginning(finding, stored, finding.begins)
         for step, fingerprint in finding.adopted:
             operations.append(("adopt_step", (fingerprint, stored.item_id, step)))
+        for step, fingerprint in finding.restored:
+            operations.append(("reuse_step", (fingerprint, stored.item_id, step, 0)))
         return operations
 
     def _beginning(self, finding: Finding, stored: StoredItem, begins: str) -> Iterator[_Operation]:
         """The item goes on from this step: the later ones wait, with the results that they have."""
         where = (stored.item_id, begins)
         if finding.change is not Change.PENDING:
-            yield "reset_step", where
+            known = stored.steps.get(begins)
+            is_refused = known is not None and is_kept(known.fingerprint)  # it stays no longer
+            yield "reset_step" if is_refused else "reopen_step", where
             for step in self._steps[self._steps.index(begins) + 1 :]:
                 if step in stored.steps:
                     yield "wait_step", (stored.item_id, step)

@@ -49,7 +49,7 @@ class Finding:
 
     begins: the step that is to be sent, None where none is. asked: what it asks, None where the
     scan does not render, or cannot. adopted: steps that keep their results, with what today's
-    fingerprints are.
+    fingerprints are; restored: likewise, of steps that were to be sent again and need not be.
     """
 
     item: Item
@@ -59,6 +59,7 @@ class Finding:
     begins: str | None = None
     asked: Asked | None = None
     adopted: tuple[tuple[str, bytes], ...] = ()
+    restored: tuple[tuple[str, bytes], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -273,27 +274,58 @@ class Scan:
         """Go through the steps with the results that there are, up to the first to be sent."""
         change = Change.SAME
         adopted: list[tuple[str, bytes]] = []
+        restored: list[tuple[str, bytes]] = []
         known: dict[str, Any] | None = None
         results: dict[str, Any] = {}
         for name in self._steps:
             step = stored.steps.get(name)
             asked, fingerprint = _ask(comparison.steps[name].asking, item.fields, results)
-            if step is None or step.state in _NOT_YET:
-                return Finding(item, row, Change.PENDING, stored, name, asked, tuple(adopted))
-            if not _is_same(comparison.steps[name].asking, stored, step, fingerprint, results):
-                found = self._difference(comparison, name, item, stored, fingerprint, results)
-                if found in SENT:
-                    return Finding(item, row, found, stored, name, asked, tuple(adopted))
+            found = self._change(comparison, name, item, stored, fingerprint, results)
+            if found in SENT:
+                stays = tuple(adopted), tuple(restored)
+                return Finding(item, row, found, stored, name, asked, *stays)
+            assert step is not None  # else it is pending
+            if found is Change.KEPT:
+                fingerprint = kept(fingerprint)
+            if step.state in _NOT_YET:
+                restored.append((name, fingerprint))
+            elif found is not Change.SAME:
+                adopted.append((name, fingerprint))
+            if found is not Change.SAME:
                 change = found
-                adopted.append((name, kept(fingerprint) if found is Change.KEPT else fingerprint))
-            elif comparison.reruns_kept and is_kept(step.fingerprint):
-                return Finding(item, row, Change.CHANGED, stored, name, asked, tuple(adopted))
             if step.state in _ENDS:
                 break
             if name != self._steps[-1]:
                 known = self._results(stored) if known is None else known
                 results[name] = known.get(name)
-        return Finding(item, row, change, stored, None, None, tuple(adopted))
+        return Finding(item, row, change, stored, None, None, tuple(adopted), tuple(restored))
+
+    def _change(
+        self,
+        comparison: Comparison,
+        name: str,
+        item: Item,
+        stored: StoredItem,
+        fingerprint: bytes,
+        results: Mapping[str, Any],
+    ) -> Change:
+        """What a step's request of today is beside what the store has of it.
+
+        A step that was to be sent again is pending only if its old result does not stand today.
+        """
+        step = stored.steps.get(name)
+        if step is None:
+            return Change.PENDING
+        is_open = step.state in _NOT_YET
+        if is_open and (step.fingerprint is None or not step.has_result):
+            return Change.PENDING
+        if not _is_same(comparison.steps[name].asking, stored, step, fingerprint, results):
+            found = self._difference(comparison, name, item, stored, fingerprint, results)
+        elif comparison.reruns_kept and is_kept(step.fingerprint):
+            found = Change.CHANGED
+        else:
+            found = Change.SAME
+        return Change.PENDING if is_open and found in SENT else found
 
     def _difference(
         self,
@@ -311,7 +343,7 @@ class Scan:
         if comparison.keep:
             is_kept = _is_same_row(step.asking, stored, fingerprint, results)
             return Change.KEPT if is_kept else Change.EDITED
-        if step.before is not None and settled.state is State.SUCCEEDED:
+        if step.before is not None and settled.has_result and settled.state not in _ENDS:
             was = _ask(step.before, item.fields, results)[1]
             if is_same_request(was, settled.fingerprint):
                 result = self._results(stored)[name]

@@ -133,14 +133,15 @@ def stamp_of(job: Job, source: Source) -> str | None:
 def _spec_before(
     job: Job, reader: Reader, mark: Mapping[str, Any] | None
 ) -> Mapping[str, Any] | None:
-    """The spec that settled items were made under, None where it is today's."""
-    if mark is not None and not mark["done"] and mark["before"] is not None:
-        before: Mapping[str, Any] = mark["before"]
-        return before
-    last = reader.last_run()
-    if last is None or last.spec == spec_identity(job):
-        return None
-    return last.spec
+    """The spec that settled items were made under, None where it is today's.
+
+    In a comparison that was not finished some of them are of the run's own: where the job was
+    changed back in the meantime, these are the ones that are of another.
+    """
+    last, today = reader.last_run(), spec_identity(job)
+    specs = [] if mark is None or mark["done"] or mark["before"] is None else [mark["before"]]
+    specs += [] if last is None else [last.spec]
+    return next((spec for spec in specs if spec != today), None)
 
 
 def _comparison(job: Job, *, before: Mapping[str, Any] | None, keep: bool) -> Comparison:

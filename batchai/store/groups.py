@@ -32,6 +32,10 @@ _STATEMENTS = {
     "reset_step": "UPDATE item_steps SET state = 'pending', outcome = NULL, error = NULL, "
     "fingerprint = NULL, tried = 0 "
     "WHERE item_id = ? AND step = ? AND part = 0",
+    # a result without a note stays, with its request: should that be asked again, it stands
+    "reopen_step": "UPDATE item_steps SET state = 'pending', tried = 0, "
+    "fingerprint = CASE WHEN outcome = 'succeeded' AND error IS NULL THEN fingerprint END, "
+    "outcome = NULL, error = NULL WHERE item_id = ? AND step = ? AND part = 0",
     "renew_step": "UPDATE item_steps SET outcome = NULL, error = NULL, tried = 0 "
     "WHERE item_id = ? AND step = ? AND part = 0",
     "wait_step": "UPDATE item_steps SET state = 'waiting', tried = 0 "
@@ -60,7 +64,8 @@ _STATEMENTS = {
     "WHERE item_id = ? AND step = ? AND part = ?",
     "note_copied": "UPDATE item_steps SET copied_from = ? "
     "WHERE item_id = ? AND step = ? AND part = ?",
-    "reuse_step": "UPDATE item_steps SET state = 'succeeded', fingerprint = ? "
+    "reuse_step": "UPDATE item_steps SET state = 'succeeded', fingerprint = ?, "
+    "outcome = coalesce(nullif(outcome, 'unknown'), 'succeeded') "
     "WHERE item_id = ? AND step = ? AND part = ?",
     "release_step": "UPDATE item_steps SET state = 'pending' "
     "WHERE item_id = ? AND step = ? AND part = 0 AND state = 'waiting'",

@@ -76,7 +76,8 @@ class PendingItem:
 
 @dataclass(frozen=True, slots=True)
 class StoredStep:
-    """Where an item is in a step. has_result: there is one, perhaps of an earlier request."""
+    """Where an item is in a step. has_result: there is one, perhaps of an earlier request, whose
+    fingerprint is kept with it then."""
 
     state: State
     fingerprint: bytes | None

@@ -68,14 +68,20 @@ async def take_in(store: Store, scan: Scan, *, skip: int = 0, chunks: int = 10**
 
 
 async def settle(
-    store: Store, key: str, made_by: Prompts, *, state: State = State.SUCCEEDED, result: Any = None
+    store: Store,
+    key: str,
+    made_by: Prompts,
+    *,
+    state: State = State.SUCCEEDED,
+    outcome: str = "x",
+    result: Any = None,
 ) -> None:
     """Bring an item to an end, under these prompts."""
     stored = store.reader.stored([key], STEP)[key]
     fields = store.reader.whole_item(stored.item_id).row or {}
     attempt = an_attempt(store, stored.item_id)
     await store.ledger.open_attempt(attempt)
-    end = StepEnd(state, made_by.fingerprint(made_by.render(fields)), "x", result=result)
+    end = StepEnd(state, made_by.fingerprint(made_by.render(fields)), outcome, result=result)
     done = Settlement(attempt.id, Outcome.SUCCEEDED, closed_at=EPOCH, usage=Usage(), cost=NO_COST)
     await store.ledger.close_attempt(attempt, done, counts=True, end=end)
 

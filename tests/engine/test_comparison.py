@@ -118,6 +118,29 @@ async def test_a_held_item_waits_until_its_own_row_changes(store: Store, reader:
     assert await changes(reader, rows("a", "b edited"), rerun) == [Change.SAME, Change.CHANGED]
 
 
+async def test_an_item_that_was_to_be_sent_again_stands_where_its_old_request_is_todays(
+    store: Store, reader: Reader
+) -> None:
+    await take_in(store, a_scan(rows("a", "b", "c"), reader))
+    for key in ("k0", "k1", "k2"):
+        await settle(store, key, prompts(), outcome="invalid" if key == "k2" else "succeeded")
+    await store.ledger.absorb([("reopen_step", (item, STEP)) for item in (1, 2, 3)])
+    items, today = rows("a", "b edited", "c"), compared(prompts())
+
+    expected = [Change.SAME, Change.PENDING, Change.PENDING]  # fixed values are no answer
+    assert await changes(reader, items, today) == expected
+
+    intake = Intake(
+        a_scan(items, reader, comparison=today),
+        Selection("stamp", is_first=False),
+        store=store,
+        steps=(STEP,),
+        progress=Progress(),
+    )
+    await intake.run(refresh=lambda: None, is_over=lambda: False)
+    assert store.reader.state_counts(STEP) == {State.SUCCEEDED: 1, State.PENDING: 2}
+
+
 async def test_attempts_at_another_request_count_no_more(store: Store, reader: Reader) -> None:
     await take_in(store, a_scan(rows("a", "b"), reader))
     for item in (1, 2):

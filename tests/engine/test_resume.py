@@ -1,13 +1,14 @@
 """What an interrupted launch leaves behind, and how the next one goes on."""
 
 import asyncio
+import itertools
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import timedelta
 from decimal import Decimal
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 
@@ -21,7 +22,8 @@ from batchai.operations.launch import begin_or_continue
 from batchai.operations.opening import opened
 from batchai.operations.run import RunOptions, RunSummary, run_job
 from batchai.operations.trial import try_items
-from batchai.simulator import Fault, Settings, Simulator, first_attempts
+from batchai.operations.verify import verify
+from batchai.simulator import Fault, Settings, SimRequest, Simulator, first_attempts
 from batchai.store import Reader
 from tests.kit import Workspace, prompts_of
 
@@ -294,3 +296,52 @@ def test_rows_that_are_not_retained_are_gone_when_settled_and_come_back_to_be_re
         assert space.run(options=retry).failures == {"unrenderable": 1}
         assert rows_kept(space) == [None, None, None]
         assert len(sim.received) == 3
+
+
+def test_a_broken_prompt_that_is_changed_back_costs_no_result_that_it_did_not_replace(
+    tmp_path: Path,
+) -> None:
+    def faults(request: SimRequest, _index: int) -> Fault | None:
+        return Fault.BAD_REQUEST if request.prompt.startswith("Sort") else None
+
+    with Simulator(Settings(faults=faults)) as sim:
+        space = Workspace(tmp_path, sim.openai_url).write(60)
+        space.run()
+        before = space.exported()
+        broken = space.write_job(prompt=SORT).run(options=RERUN)
+        assert broken.end.reason is Reason.STOP_IF
+        replaced = broken.counts[State.FAILED]
+        assert len(sim.received) == 60 + replaced < 90
+
+        assert space.write_job().run().counts == {State.SUCCEEDED: 60}
+        assert len(sim.received) == 60 + 2 * replaced
+    assert sorted(row["id"] for row in space.exported()) == sorted(row["id"] for row in before)
+    assert verify(space.job()).exit_code == 0
+
+
+@pytest.mark.parametrize("changed", ["rerun", "keep"])
+def test_results_of_a_prompt_that_was_changed_back_in_mid_rerun_are_asked_about(
+    tmp_path: Path, changed: Literal["rerun", "keep"]
+) -> None:
+    stop, presses = StopButton(), itertools.count()
+
+    def answer(request: SimRequest) -> str:
+        if request.prompt.startswith("Sort") and next(presses) == 0:
+            stop.press()
+        return '{"mood": "good"}'
+
+    with Simulator(Settings(answer=answer)) as sim:
+        space = Workspace(tmp_path, sim.openai_url).write(60)
+        space.run()
+        rerun = asyncio.run(run_job(space.write_job(prompt=SORT).job(), RERUN, stop=stop))
+        assert rerun.end.reason is Reason.INTERRUPTED
+        replaced = len(sim.received) - 60
+        assert 0 < replaced < 60
+        space.write_job()
+        with pytest.raises(RefusedError, match=rf"changed +{replaced} .*would be sent again"):
+            space.run()
+
+        options = RunOptions(yes=True, changed=changed)
+        assert space.run(options=options).counts == {State.SUCCEEDED: 60}
+        assert len(sim.received) == 60 + replaced * (2 if changed == "rerun" else 1)
+    assert verify(space.job()).exit_code == 0
