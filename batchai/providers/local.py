@@ -9,6 +9,7 @@ through Ctrl-C and SIGTERM, and does not outlive its parent however that ends.
 import asyncio
 import importlib.util
 from collections.abc import Awaitable, Callable
+from dataclasses import astuple
 from pathlib import Path
 
 from batchai.domain import Outcome, Reply, Request, Usage
@@ -53,6 +54,7 @@ class LocalProvider:
         self._model_id = model_id
         self._slots = slots
         self._encoder = OpenAIChat(base_url=f"http://{LOOPBACK}/v1", key="unused")  # never sends
+        self._free = asyncio.Semaphore(slots)
         self._starting = asyncio.Lock()
         self._running: tuple[ModelServer, OpenAIChat] | None = None
 
@@ -69,24 +71,28 @@ class LocalProvider:
         return self._encoder.encode(request)
 
     async def send(self, body: bytes, *, deadline_seconds: float) -> Reply:
-        """Exactly one HTTP request; the deadline runs from when the server is up.
+        """Exactly one HTTP request; the deadline runs from when the server has a slot for it, and
+        is as many times longer as there are slots, which share the machine.
 
         A server that does not start, or has ended, is UNKNOWN_MODEL: it will serve no item.
         """
-        return await self._ask(lambda line: line.send(body, deadline_seconds=deadline_seconds))
+        seconds = deadline_seconds * self._slots
+        return await self._ask(lambda line: line.send(body, deadline_seconds=seconds))
 
     async def stream(
         self, body: bytes, *, deadlines: Deadlines, on_text: Callable[[str], None]
     ) -> Reply:
         """The same for a request that `is_streamed`; text as it is written."""
-        return await self._ask(lambda line: line.stream(body, deadlines=deadlines, on_text=on_text))
+        shared = Deadlines(*(self._slots * seconds for seconds in astuple(deadlines)))
+        return await self._ask(lambda line: line.stream(body, deadlines=shared, on_text=on_text))
 
     async def _ask(self, ask: Callable[[OpenAIChat], Awaitable[Reply]]) -> Reply:
         try:
             server, line = await self._started()
         except ProviderError as error:
             return Reply(Outcome.UNKNOWN_MODEL, detail=str(error))
-        reply = await ask(line)
+        async with self._free:
+            reply = await ask(line)
         if reply.outcome is Outcome.CONNECTION_LOST and (end := await server.ended()):
             return Reply(Outcome.UNKNOWN_MODEL, detail=end)
         return reply
