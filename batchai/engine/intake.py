@@ -138,8 +138,11 @@ class Intake:
             is_refused = known is not None and is_kept(known.fingerprint)  # it stays no longer
             yield "reset_step" if is_refused else "reopen_step", where
             for step in self._steps[self._steps.index(begins) + 1 :]:
-                if step in stored.steps:
-                    yield "wait_step", (stored.item_id, step)
+                if step not in stored.steps:
+                    continue
+                if finding.change is Change.CHANGED and is_kept(stored.steps[step].fingerprint):
+                    yield "reset_step", (stored.item_id, step)  # which a group runs first
+                yield "wait_step", (stored.item_id, step)
             return
         if begins not in stored.steps or stored.steps[begins].state is State.WAITING:
             yield "release_step", where

@@ -120,6 +120,19 @@ def test_a_changed_first_step_sends_the_second_only_where_it_asks_something_else
     assert len(sent(sim, 12)) == 6 + len(changed)
 
 
+def test_what_was_kept_of_several_steps_is_rerun_when_the_user_says_so_later(
+    space: Steps, sim: Simulator
+) -> None:
+    draft = "draft: {prompt: 'Draft {{ item.id }}'}"
+    space.steps(TRIAGE, draft).run()
+    space.steps(TRIAGE.replace("Triage:", "Sort:"), draft.replace("Draft", "Write"))
+    space.run(options=RunOptions(yes=True, changed="keep"))
+    assert len(sim.received) == 12
+
+    space.run(options=RERUN)
+    assert Counter(prompt.split()[0] for prompt in sent(sim, 12)) == {"Sort:": 6, "Write": 6}
+
+
 def test_a_new_step_is_added_to_items_that_are_done(space: Steps, sim: Simulator) -> None:
     space.steps(TRIAGE).run()
     space.steps(TRIAGE, "draft: {prompt: 'Draft {{ item.id }}'}").run()
