@@ -9,13 +9,15 @@ the slope, and in the items to come, and shrinks to nothing as fewer of them are
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from statistics import NormalDist, fmean
+from statistics import NormalDist, fmean, pstdev
 
 LEAST_SAMPLE = 5  # below it there is no interval to speak of
 _LEAST_FOR_SLOPE = 10
 # Of an item paid for twice, in the interval beside those of the sample: that none of thirty was
 # retried does not prove that none will be (Jeffreys' prior for a rate).
 _UNSEEN = 0.5
+_FAR = 2.0  # standard deviations of the sample's sizes
+_NEAR_SHARE = 0.25  # of the mean size, which is no other lot even where all were of one size
 _TAIL = NormalDist().inv_cdf(0.95)
 
 
@@ -54,6 +56,16 @@ def forecast(sample: Sequence[tuple[float, float]], *, count: int, size: float) 
     return Forecast(
         max(0.0, expected) * count, max(0.0, min(low, expected)) * count, max(high, 0.0) * count
     )
+
+
+def is_like(sizes: Sequence[float], mean_size: float) -> bool:
+    """Whether items of such a mean size are of the lot that a sample of these sizes is from.
+
+    A regression over a narrow range of sizes says nothing of items far outside of it.
+    """
+    mean = fmean(sizes)
+    away = abs(mean_size - mean)
+    return away <= _FAR * pstdev(sizes) or away <= _NEAR_SHARE * mean
 
 
 def _skew(cubes: float, variance: float, number: int) -> float:

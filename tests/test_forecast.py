@@ -3,7 +3,7 @@ import random
 
 import pytest
 
-from batchai.forecast import LEAST_SAMPLE, forecast
+from batchai.forecast import LEAST_SAMPLE, forecast, is_like
 
 
 def test_what_follows_size_alone_is_foretold_exactly() -> None:
@@ -38,3 +38,11 @@ def test_the_sum_lies_within_the_interval_as_often_as_said(variation: float, lea
         found = forecast(sample, count=len(rest), size=sum(size for size, _ in rest))
         within += found.low <= sum(cost for _, cost in rest) <= found.high
     assert within >= least * 300
+
+
+def test_items_of_quite_another_size_are_no_matter_of_this_sample() -> None:
+    sizes = [20.0, 21.0, 22.0, 20.5, 21.5]
+    assert is_like(sizes, 22.0)
+    assert is_like([20.0] * 5, 24.0)
+    assert not is_like(sizes, 60.0)
+    assert not is_like([20.0] * 5, 60.0)

@@ -63,19 +63,24 @@ def plan_text(plan: Plan, name: str) -> str:
 
 
 def _step_lines(plan: Plan) -> list[str]:
-    """Requests and price of each named step; reductions are not reckoned."""
+    """Requests and price of each named step."""
     survey, job = plan.survey, plan.job
     if job.step_names == (MAIN_STEP,) and not job.reductions:
         return []
     lines = ["By step, where a later one is reckoned at one request an item:"]
-    for name in job.step_names:
-        price = "" if plan.is_free else usd(survey.cost_by_step.get(name, NO_COST))
-        words = f"{printable(name)} (requests)"
-        lines.append(f"  {words:<34} {survey.requests[name]:>12,}  {price:>10}")
-    if job.reductions:
-        names = ", ".join(printable(step.name) for step in job.reductions)
-        lines.append(f"Not included: the reduction of {names}")
+    for step in job.steps:
+        price = "" if plan.is_free else usd(survey.cost_by_step.get(step.name, NO_COST))
+        words = f"{printable(step.name)} (requests)"
+        lines.append(f"  {words:<34} {survey.requests[step.name]:>12,}  {price:>10}")
+    if left_out := _left_out(plan):
+        lines.append(f"Not included: the reduction of {', '.join(map(printable, left_out))}")
     return lines
+
+
+def _left_out(plan: Plan) -> list[str]:
+    """Reductions over results of other reductions, which nothing tells beforehand."""
+    names = plan.job.step_names
+    return [s.name for s in plan.job.reductions if s.reduction and s.reduction.of not in names]
 
 
 def plans_text(plans: Sequence[Plan], name: str) -> str:
@@ -158,9 +163,9 @@ def plan_values(plan: Plan) -> dict[str, Any]:
                     "requests": survey.requests[name],
                     "cost_usd": survey.cost_by_step.get(name, NO_COST),
                 }
-                for name in plan.job.step_names
+                for name in (step.name for step in plan.job.steps)
             ],
-            "not_included": [step.name for step in plan.job.reductions],
+            "not_included": _left_out(plan),
             **_shared_values(survey),
         }
     )

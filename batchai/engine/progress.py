@@ -13,6 +13,7 @@ class Progress:
     """Counts of one launch; costs in USD."""
 
     to_send: int = 0  # items that this launch is to bring to an end, as far as they are known
+    groups: int = 0  # of these, those of reductions
     is_counted: bool = True  # False while a scan still finds more of them
     budget: Decimal | None = None  # of the run
     spent_before: Decimal = NO_COST  # by the run's earlier launches

@@ -5,6 +5,7 @@ the job's. It runs as any job does: so it resumes and pays for nothing twice; a 
 the smaller one and pays for what is new.
 """
 
+import asyncio
 import hashlib
 import re
 from collections.abc import Sequence
@@ -23,6 +24,7 @@ from batchai.operations.export import columns_of
 from batchai.operations.launch import Launch, begin_or_continue
 from batchai.operations.opening import Opened, opened, rates_of
 from batchai.operations.plan import plan
+from batchai.operations.report_page import COMPARISON_PAGE, write_whole
 from batchai.operations.run import close_run, progress_of, recover
 from batchai.operations.stores import COMPARED_MARK
 from batchai.reports.comparison import (
@@ -32,6 +34,7 @@ from batchai.reports.comparison import (
     compared_model,
     differences,
 )
+from batchai.reports.page.comparison import comparison_html
 from batchai.reports.words import counted, usd
 from batchai.schemas import TEXT_FIELD, closed_fields, result_fields
 from batchai.spec import spec_identity
@@ -98,7 +101,10 @@ async def compare(
         before = sum((run.cost for run in _counted(models)), NO_COST)
         cap = await _cap(models, options)
         worked = await _work(models, cap, console)
-        return _comparison(models, worked, before=before, cap=cap)
+        made = _comparison(models, worked, before=before, cap=cap)
+        page = job.comparisons_folder / COMPARISON_PAGE
+        await asyncio.to_thread(write_whole, page, comparison_html(made))  # reports lead to it
+        return made
 
 
 def _part(job: Job, other: Job, options: CompareOptions) -> Job:

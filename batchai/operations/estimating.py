@@ -8,7 +8,7 @@ from decimal import Decimal
 from batchai.domain import Estimate
 from batchai.engine.step import PreparedStep
 from batchai.errors import TemplateError
-from batchai.forecast import LEAST_SAMPLE, Forecast, forecast
+from batchai.forecast import LEAST_SAMPLE, Forecast, forecast, is_like
 from batchai.operations.survey import Survey, Surveyor
 from batchai.spec.models import Limits
 from batchai.store import Reader
@@ -41,6 +41,32 @@ def names_of(steps: Sequence[PreparedStep]) -> tuple[str, ...]:
     return tuple(step.name for step in steps if step.reduction is None)
 
 
+def estimate(
+    survey: Survey,
+    surveyor: Surveyor,
+    *,
+    done: Sequence[TakenItem],
+    steps: Sequence[PreparedStep],
+    limits: Limits,
+    latency_seconds: float | None,
+    at: datetime,
+) -> Estimate:
+    """Of what the survey counted: by what was done before where that is enough, else by sizes.
+
+    latency_seconds: of a request of any earlier time, None where there is none.
+    """
+    learnt = estimate_from(
+        done, survey, surveyor, steps=steps, limits=limits, basis="history", at=at
+    )
+    return learnt or estimate_by_size(
+        survey,
+        limits=limits,
+        latency_seconds=latency_seconds,
+        basis="schema" if latency_seconds is None else "history",
+        at=at,
+    )
+
+
 def estimate_from(
     done: Sequence[TakenItem],
     survey: Survey,
@@ -51,11 +77,15 @@ def estimate_from(
     basis: str,
     at: datetime,
 ) -> Estimate | None:
-    """Of what the survey counted, by what the items in `done` took; None where they are too few."""
+    """Of what the survey counted, by what the items in `done` took; None where they are too few, or
+    of another size."""
     sample = [
         (size, item) for item in done if (size := _size(surveyor, steps[0], item)) is not None
     ]
     if len(sample) < LEAST_SAMPLE:
+        return None
+    mean_size = survey.size / survey.to_send if survey.to_send else 0.0
+    if survey.to_send and not is_like([size for size, _ in sample], mean_size):
         return None
 
     def of(name: str) -> Forecast:
@@ -66,13 +96,15 @@ def estimate_from(
     requests, given, written, latency = map(
         of, ("attempts", "input_tokens", "output_tokens", "latency_ms")
     )
+    reduced = survey.reduced or Survey()
+    each_ms = sum(item.latency_ms for _, item in sample) / sum(item.attempts for _, item in sample)
 
     def seconds(bound: str) -> float:
         amounts = Amounts(
-            requests=getattr(requests, bound),
-            input_tokens=getattr(given, bound),
-            output_tokens=getattr(written, bound),
-            seconds=getattr(latency, bound) / 1000,
+            requests=getattr(requests, bound) + reduced.requests.total(),
+            input_tokens=getattr(given, bound) + reduced.input_tokens,
+            output_tokens=getattr(written, bound) + reduced.output_tokens,
+            seconds=(getattr(latency, bound) + reduced.requests.total() * each_ms) / 1000,
         )
         return duration(amounts, limits)
 
@@ -81,11 +113,11 @@ def estimate_from(
         basis=basis,
         sample=len(sample),
         items=survey.to_send,
-        input_tokens=round(given.expected),
-        output_tokens=round(written.expected),
-        cost_usd=_usd(cost.expected),
-        cost_low_usd=_usd(cost.low),
-        cost_high_usd=_usd(cost.high),
+        input_tokens=round(given.expected) + reduced.input_tokens,
+        output_tokens=round(written.expected) + reduced.output_tokens,
+        cost_usd=_usd(cost.expected) + reduced.cost,
+        cost_low_usd=_usd(cost.low) + reduced.cost,
+        cost_high_usd=_usd(cost.high) + reduced.cost,
         seconds=seconds("expected"),
         seconds_low=seconds("low"),
         seconds_high=seconds("high"),
@@ -136,9 +168,16 @@ def with_spent(estimate: Estimate, *, cost: Decimal, items: int, seconds: float)
 
 
 def duration(amounts: Amounts, limits: Limits) -> float:
-    """Seconds: the slowest of the limits decides."""
+    """Seconds: the slowest of the limits decides.
+
+    While the last requests are answered no others begin, so that a request's time comes on top.
+    """
+    if not amounts.requests:
+        return 0.0
     slots = _AUTO_SLOTS if limits.concurrency == "auto" else limits.concurrency
-    waits = [amounts.seconds / slots]
+    at_once = min(slots, amounts.requests)
+    one = amounts.seconds / amounts.requests
+    waits = [amounts.seconds / at_once + one * (1 - 1 / at_once)]
     for limit, amount in (
         (limits.requests_per_minute, amounts.requests),
         (limits.tokens_per_minute, amounts.input_tokens + amounts.output_tokens),

@@ -178,7 +178,9 @@ class Launch:
             station = replace(self._station(step), groups=groups)
             station.lane.stations[-1] = station
             counts = store.reader.state_counts(step.name)
-            self._progress.to_send += counts.get(State.PENDING, 0)
+            pending = counts.get(State.PENDING, 0)
+            self._progress.to_send += pending
+            self._progress.groups += pending
             self._runner = Runner([station], progress=self._progress, clock=self._opened.clock)
             self.control.follow(self._runner, tuple(lane.gate for lane in self._lanes.values()))
             end = await self._runner.run(store.reader)

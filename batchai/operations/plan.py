@@ -1,17 +1,15 @@
 """`batchai plan`: what a run would do now, with tokens, price and duration; spends nothing."""
 
 import asyncio
-from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import date, datetime
+from datetime import date
 
 from batchai.clock import Clock
 from batchai.domain import Estimate, State
 from batchai.engine.scan import Scan
-from batchai.engine.step import PreparedStep
 from batchai.operations.changes import comparison_with_today
 from batchai.operations.check import refuse_mistakes
-from batchai.operations.estimating import done_before, estimate_by_size, estimate_from
+from batchai.operations.estimating import done_before, estimate
 from batchai.operations.opening import (
     keyless_provider_for,
     open_input,
@@ -58,7 +56,15 @@ async def plan(job: Job, *, clock: Clock | None = None) -> Plan:
             surveyor = Surveyor(steps, reader=reader, clock=clock)
             survey = await surveyor.survey(_scan(job, source, reader), reader)
         counts = reader.item_counts(*job.step_names) if reader else {}
-        estimate = _estimate(job, steps, survey, surveyor, reader, at=clock.utcnow())
+        made = estimate(
+            survey,
+            surveyor,
+            done=done_before(reader, steps) if reader else (),
+            steps=steps,
+            limits=job.limits,
+            latency_seconds=reader.mean_latency() if reader else None,
+            at=clock.utcnow(),
+        )
     finally:
         if reader is not None:
             reader.close()
@@ -66,7 +72,7 @@ async def plan(job: Job, *, clock: Clock | None = None) -> Plan:
         job=job,
         survey=survey,
         failed=counts.get(State.FAILED, 0),
-        estimate=estimate,
+        estimate=made,
         is_free=all(rate.is_free for rate in rates.values()),
         ends=end_of_life(job.steps[0].model.name),
     )
@@ -80,32 +86,4 @@ def _scan(job: Job, source: Source, reader: Reader | None) -> Scan:
         steps=job.step_names,
         comparison=comparison_with_today(job, reader),
         skip_bad_rows=True,
-    )
-
-
-def _estimate(
-    job: Job,
-    steps: Sequence[PreparedStep],
-    survey: Survey,
-    surveyor: Surveyor,
-    reader: Reader | None,
-    *,
-    at: datetime,
-) -> Estimate:
-    latency = reader.mean_latency() if reader else None
-    learnt = reader and estimate_from(
-        done_before(reader, steps),
-        survey,
-        surveyor,
-        steps=steps,
-        limits=job.limits,
-        basis="history",
-        at=at,
-    )
-    return learnt or estimate_by_size(
-        survey,
-        limits=job.limits,
-        latency_seconds=latency,
-        basis="schema" if latency is None else "history",
-        at=at,
     )

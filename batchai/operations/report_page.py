@@ -3,6 +3,7 @@
 import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from urllib.parse import quote
 
 from batchai.errors import SpecError
 from batchai.operations.report import PAGES_MB, report_from
@@ -15,6 +16,7 @@ from batchai.store import Reader, open_reader
 from batchai.store.records import failed_ids, records_of
 from batchai.store.spending import costliest_ids
 
+COMPARISON_PAGE = "comparison.html"  # of the last comparison, beside its stores
 _MOST_ITEMS = 4_000
 _MOST_BYTES = 3_500_000  # of items in the page, so that it stays under 5 MB
 _FAILED_PART = 2 / 3  # of both, at most, where there are more than fit
@@ -36,8 +38,16 @@ def write_page(job: Job, path: Path, *, name: str) -> JobReport:
             items = _items(job, reader, total=report.item_count)
     finally:
         reader.close()
-    write_whole(path, page_html(report, items, name))
+    compared = _link(job.comparisons_folder / COMPARISON_PAGE, path)
+    write_whole(path, page_html(report, items, name, comparison_page=compared))
     return report
+
+
+def _link(page: Path, beside: Path) -> str | None:
+    """The address of a page as a page at another place names it; None where there is none."""
+    if not page.is_file():
+        return None
+    return quote(os.path.relpath(page.resolve(), beside.resolve().parent).replace(os.sep, "/"))
 
 
 def _items(job: Job, reader: Reader, *, total: int) -> PageItems:

@@ -23,6 +23,7 @@ from batchai.operations.changes import (
 from batchai.operations.check import refuse_mistakes
 from batchai.operations.console import Console, Silence, StopButton
 from batchai.operations.export import check_exports, export_after, flattened
+from batchai.operations.foretelling import Foretelling
 from batchai.operations.launch import Launch, begin_or_continue, exit_code
 from batchai.operations.notify import Notifier
 from batchai.operations.opening import Items, Opened, opened
@@ -107,13 +108,14 @@ async def _run(found: Opened, options: RunOptions) -> RunSummary:
     store = found.store
     with nullcontext() if options.retry is None else store.retrying(outcomes=options.retry or None):
         approach = approach_to(found.job, found.source, store.reader, changed=options.changed)
-        found = await _settle_questions(found, approach, options)
+        found, survey = await _settle_questions(found, approach, options)
     progress = progress_of(found, approach)
     is_settled = approach.selection is None and not progress.to_send
     if is_settled and not await asyncio.to_thread(has_stale_groups, store.reader, found.steps):
         return await _nothing_to_send(found, options, progress)
     begin_scan(store, approach)
     run = begin_or_continue(found.job, store, clock=found.clock)
+    foretold = _foretelling(found, run, survey)
     async with Notifier(found.job, store.reader, console=found.console, clock=found.clock) as news:
         launch = Launch(found, run, progress, drain_seconds=options.drain_seconds, notifier=news)
         if held.paused_at is not None:
@@ -121,12 +123,21 @@ async def _run(found: Opened, options: RunOptions) -> RunSummary:
         started = found.clock.monotonic()
         async with listening(launch.control, store.path):
             end = await launch.work(approach)
+        if foretold is not None and end.reason is not Reason.STORE:
+            foretold.keep(store, run.id, progress)
         seconds, code = found.clock.monotonic() - started, launch.end(end)
         summary = await _summary(
             found, options, end=end, code=code, progress=progress, seconds=seconds
         )
         news.ended(end, summary.exit_code)
     return summary
+
+
+def _foretelling(found: Opened, run: Run, survey: Survey | None) -> Foretelling | None:
+    """What a run that begins now is expected to come to; its pilot has told that already."""
+    if run.attempts or run.estimate is not None or not found.source.reopens:
+        return None
+    return Foretelling(found, survey)
 
 
 def _steering(found: Opened, options: RunOptions) -> Steering:
@@ -181,21 +192,26 @@ def holds_unknown(job: Job) -> bool:
     return any(step.policies.on_unknown == "hold" for step in job.steps)
 
 
-async def _settle_questions(found: Opened, approach: Approach, options: RunOptions) -> Opened:
-    """What the user must say before money is spent; raises RefusedError where it is not said."""
+async def _settle_questions(
+    found: Opened, approach: Approach, options: RunOptions
+) -> tuple[Opened, Survey | None]:
+    """What the user must say before money is spent; raises RefusedError where it is not said.
+
+    Returns what was counted for that, too.
+    """
     is_free = all(step.rates.is_free for step in found.steps)
     asks_price = not (is_free or found.job.budget_usd is not None or options.yes)
     asks_change = approach.spec_changed and options.changed is None and not approach.goes_on
     if not asks_price and not asks_change:
-        return found
+        return found, None
     if not found.source.reopens:
         raise RefusedError(_say_first(found.job, asks_change=asks_change))
     survey = await _survey(found, approach)
     if asks_change and survey.at_stake:
         raise RefusedError(_change_table(found.job, survey))
     if not asks_price or not survey.to_send:
-        return found
-    return _ask_price(found, survey)
+        return found, survey
+    return _ask_price(found, survey), survey
 
 
 async def _survey(found: Opened, approach: Approach) -> Survey:

@@ -2,33 +2,37 @@
 
 import asyncio
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any
 
 from batchai.clock import Clock
-from batchai.domain import NO_COST, Attachment, Message, State, Usage
+from batchai.domain import NO_COST, Attachment, Item, Message, State, Usage
 from batchai.engine.caching import cached_usage, prefix_tokens
 from batchai.engine.policy import Shape
 from batchai.engine.scan import SENT, Change, Finding, Reading, Scan, ScanChunk, SeenItems
 from batchai.engine.step import PreparedStep
+from batchai.errors import TemplateError
 from batchai.limits.estimate import BYTES_PER_TOKEN
+from batchai.operations.trees import CountedGroups
 from batchai.prompts import Asked, Kind, Rendered
 from batchai.providers import encoded_bytes, estimated_tokens, files_of
-from batchai.schemas import output_token_bound
+from batchai.schemas import typical_output_tokens
+from batchai.sources import BadRow, Record
 from batchai.store import Reader
+from batchai.store.values import to_json
 
-_TEXT_OUTPUT_TOKENS = 200  # of an answer without a schema, before there is a history
 _OF_ANOTHER_SPEC = frozenset({Change.CHANGED, Change.REVALIDATED})
-_BOUND_SHARE = 3  # answers take about a third of what their schema allows
 
 
 @dataclass(slots=True)
 class Survey:
     """Sums over a selection. cost: expected; worst: if every answer took max_tokens. USD.
 
-    requests: by step; those of later steps are one an item, since only its results can tell.
+    requests: by step; those of later steps are one an item, since only its results can tell, and
+    those of reductions are of as many groups as the input has, of results as long as is typical.
+    reduced: the part of all sums that is of reductions, None where there is none.
     at_stake: results that there are, and that were made under another spec than today's. size: of
     the requests, as `Surveyor.size` measures one. shared_tokens: of the input, what every request
     begins with. saved: by the provider's cache, USD, which `cost` is without.
@@ -49,19 +53,47 @@ class Survey:
     saved: Decimal = NO_COST
     requests: Counter[str] = field(default_factory=Counter)
     cost_by_step: dict[str, Decimal] = field(default_factory=dict)
+    reduced: "Survey | None" = None
+
+    def include(self, other: "Survey") -> None:
+        """Add the sums of reductions."""
+        self.reduced = other
+        self.input_tokens += other.input_tokens
+        self.output_tokens += other.output_tokens
+        self.cost += other.cost
+        self.worst += other.worst
+        self.shared_tokens += other.shared_tokens
+        self.saved += other.saved
+        self.requests += other.requests
+        self.cost_by_step |= other.cost_by_step
+
+    def times(self, factor: float) -> "Survey":
+        """The sums over so many times as many items of the same sort."""
+        exact = Decimal(factor)
+        return Survey(
+            to_send=round(self.to_send * factor),
+            input_tokens=round(self.input_tokens * factor),
+            output_tokens=round(self.output_tokens * factor),
+            cost=self.cost * exact,
+            worst=self.worst * exact,
+            size=self.size * factor,
+            requests=Counter({name: round(n * factor) for name, n in self.requests.items()}),
+        )
 
 
 class Surveyor:
-    """Adds up scans over the steps that items go through."""
+    """Adds up scans over the steps that items go through, and what reduces their results."""
 
     def __init__(
         self, steps: Sequence[PreparedStep], *, reader: Reader | None, clock: Clock
     ) -> None:
-        self._steps = {
-            step.name: _Pricing(step, reader=reader, clock=clock)
+        prices = {step.name: _Pricing(step, reader=reader, clock=clock) for step in steps}
+        self._steps = {s.name: prices[s.name] for s in steps if s.reduction is None}
+        self._reductions = [
+            (prices[step.name], CountedGroups(step, reader))
             for step in steps
-            if step.reduction is None
-        }
+            if step.reduction is not None and step.reduction.of in self._steps
+        ]
 
     def size(self, rendered: Rendered) -> float:
         """How large a request of the first step is: its input tokens, before calibration."""
@@ -92,12 +124,57 @@ class Surveyor:
             await asyncio.to_thread(reading.close)
         if reader is not None:
             survey.removed = len(await asyncio.to_thread(reader.selected_but, seen.bits))
+        self._reduce(survey)
         return survey
+
+    def of_some(self, records: Iterable[Record | BadRow]) -> Survey:
+        """The sums over records as if all of them were new."""
+        survey = Survey()
+        first = next(iter(self._steps.values()))
+        for number, record in enumerate(records):
+            if isinstance(record, BadRow):
+                continue
+            try:
+                asked = first.asked(record.fields)
+            except TemplateError:
+                continue
+            item = Item(str(number), number, record.fields, record.place)
+            finding = Finding(item, to_json(record.fields), Change.NEW, None, asked=asked)
+            for _, groups in self._reductions:
+                groups.add(finding)
+            survey.to_send += 1
+            self._add_item(survey, finding, asked)
+        return survey
+
+    def extended(self, survey: Survey, count: int) -> Survey:
+        """What `of_some` found, as of so many items, and what reduces their results."""
+        factor = count / survey.to_send if survey.to_send else 0.0
+        found = survey.times(factor)
+        self._reduce(found, factor)
+        return found
+
+    def _reduce(self, survey: Survey, factor: float = 1.0) -> None:
+        """Add the requests of reductions. factor: items beside those that were met."""
+        sums = Survey()
+        for price, groups in self._reductions:
+            of = self._steps[groups.reduction.of]
+            items = max(1, survey.to_send)
+            requests = max(1.0, survey.requests[groups.reduction.of] / items)  # of an item
+            result_bytes = round(requests * of.output * BYTES_PER_TOKEN)
+            node_bytes = round(price.output * BYTES_PER_TOKEN)
+            for carried in groups.requests(
+                result_bytes=result_bytes, node_bytes=node_bytes, factor=factor
+            ):
+                price.add_later(sums, carried, "")
+        if sums.requests:
+            survey.include(sums)
 
     def _add(self, survey: Survey, chunk: ScanChunk, seen: SeenItems) -> None:
         survey.bad_rows += len(chunk.bad_rows)
         for finding in chunk.findings:
             survey.changes[finding.change.value] += 1
+            for _, groups in self._reductions:
+                groups.add(finding)
             if finding.stored is not None:
                 seen.add(finding.stored.item_id)
                 if finding.change in _OF_ANOTHER_SPEC:
@@ -131,6 +208,10 @@ class _Pricing:
         )
         self._overhead: int | None = None
         self._shared = prefix_tokens(step.prompts.shared_prefix(), step.calibration)
+
+    def asked(self, fields: Mapping[str, Any]) -> Asked:
+        """What the step asks of an item, where it is the first one. Raises TemplateError."""
+        return self._step.asking.of(fields, {})
 
     def add(self, survey: Survey, asked: Asked, change: str) -> None:
         """The requests of one item."""
@@ -208,11 +289,9 @@ def expected_output_tokens(
     max_tokens: int,
     reader: Reader | None,
 ) -> int:
-    """Output tokens of one request of a step: as its history says, else a share of the possible."""
+    """Output tokens of one request of a step: as its history says, else what is typical."""
     if reader is not None:
         attempts, _, _, output = reader.usage_ratio(step)
         if attempts:
             return min(max_tokens, max(1, round(output / attempts)))
-    if schema is None:
-        return min(_TEXT_OUTPUT_TOKENS, max_tokens)
-    return min(max_tokens, max(1, output_token_bound(schema) // _BOUND_SHARE))
+    return min(max_tokens, typical_output_tokens(schema))

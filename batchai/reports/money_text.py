@@ -3,13 +3,15 @@
 import shlex
 from collections.abc import Iterator, Sequence
 
-from batchai.domain import NO_COST, State
+from batchai.domain import NO_COST, Estimate, State
 from batchai.reports.advice import Advice
 from batchai.reports.job_report import ComparedCost, CostlyLine, PolicyLine, RunLine
 from batchai.reports.savings import Saved
 from batchai.reports.tables import table
 from batchai.reports.timeline import LimitUse
 from batchai.reports.words import counted, one_line, printable, share, span, usd
+
+_MOST_ESTIMATES = 5
 
 
 def saved_lines(saved: Saved) -> Iterator[str]:
@@ -36,14 +38,51 @@ def estimate_lines(run: RunLine | None) -> Iterator[str]:
     estimate = run and run.estimate
     if not run or not estimate:
         return
-    cost = usd(estimate.cost_usd)
-    if estimate.cost_low_usd is not None and estimate.cost_high_usd is not None:
-        cost += f" ({usd(estimate.cost_low_usd)} to {usd(estimate.cost_high_usd)})"
     came = "came to" if run.ended_at else "so far"
-    yield (
-        f"estimated from its {estimate.basis}: {cost}, {span(estimate.seconds)}; "
-        f"{came} {usd(run.tally.cost_usd)}, {span(run.working_seconds)}"
-    )
+    told, took = [span(estimate.seconds)], [span(run.working_seconds)]
+    if estimate.cost_usd or run.tally.cost_usd:
+        told.insert(0, estimated_cost(estimate))
+        took.insert(0, usd(run.tally.cost_usd))
+    yield f"estimated {basis_words(estimate)}: {', '.join(told)}; {came} {', '.join(took)}"
+
+
+def basis_words(estimate: Estimate) -> str:
+    """What an estimate was learnt from."""
+    match estimate.basis:
+        case "pilot":
+            return "from its pilot"
+        case "history":
+            return "from what was done before"
+        case _:
+            return "from sizes alone"
+
+
+def estimated_cost(estimate: Estimate) -> str:
+    """`$1.04 ($0.98 to $1.12)`, without an interval where there is none."""
+    low, high = estimate.cost_low_usd, estimate.cost_high_usd
+    between = "" if low is None or high is None else f" ({usd(low)} to {usd(high)})"
+    return usd(estimate.cost_usd) + between
+
+
+def estimate_rows(runs: Sequence[RunLine]) -> list[list[str]]:
+    """The newest runs that were estimated, beside what they came to; a header first."""
+    rows = [["run", "by", "estimate", "came to", "off by", "time", "took"]]
+    for run in [run for run in runs if run.estimate is not None][-_MOST_ESTIMATES:]:
+        estimate, came = run.estimate, run.tally.cost_usd
+        assert estimate is not None
+        off = share(abs(estimate.cost_usd - came), came) if came and run.ended_at else ""
+        rows.append(
+            [
+                f"{run.run}",
+                "sizes" if estimate.basis == "schema" else estimate.basis,
+                estimated_cost(estimate),
+                usd(came) + ("" if run.ended_at else " so far"),
+                off,
+                span(estimate.seconds),
+                span(run.working_seconds),
+            ]
+        )
+    return rows
 
 
 def comparison_lines(compared: Sequence[ComparedCost]) -> Iterator[str]:

@@ -1,7 +1,7 @@
 """JSON Schema: into a provider's dialect, and out of an answer."""
 
 from batchai.schemas.answers import AnswerSchema, Reading
-from batchai.schemas.bounds import default_max_tokens, output_token_bound
+from batchai.schemas.bounds import default_max_tokens, output_token_bound, typical_output_tokens
 from batchai.schemas.checks import Checks, doubts_of
 from batchai.schemas.dialects import normalise
 from batchai.schemas.fields import TEXT_FIELD, closed_fields, result_fields
@@ -22,4 +22,5 @@ __all__ = [
     "safe_text",
     "safe_value",
     "schema_mistakes",
+    "typical_output_tokens",
 ]

@@ -39,6 +39,15 @@ FROM items AS i JOIN item_steps AS s ON s.item_id = i.id AND s.step = :step
 AND s.part = 0 WHERE i.id > :after AND i.id <= :upto AND i.selected = 1 AND i.row IS NOT NULL
 AND s.state = 'succeeded' GROUP BY 1, 2
 """
+_FIXED = (  # in the words of a partial index
+    "SELECT count(*) FROM item_steps WHERE step IN :steps AND part = 0 AND state = 'succeeded' "
+    "AND outcome NOT IN ('doubted', 'too_long') AND outcome NOT IN ('succeeded', '')"
+)
+_FIXED_UNSELECTED = (
+    "SELECT count(*) FROM items AS i CROSS JOIN item_steps AS s WHERE i.selected = 0 "
+    "AND s.item_id = i.id AND s.step IN :steps AND s.part = 0 AND s.state = 'succeeded' "
+    "AND s.outcome NOT IN ('doubted', 'too_long', 'succeeded', '')"
+)
 _PLAIN_NAME = re.compile(r"[ !#-\[\]-~]+")  # ASCII but for the quote and the backslash
 
 
@@ -117,13 +126,8 @@ def answered_sample(reader: Reader) -> tuple[list[Answered], bool]:
 
 def fixed_count(reader: Reader, *names: str) -> int:
     """Succeeded items whose result is the job's fixed values, not an answer."""
-    return _number(
-        reader,
-        "SELECT count(*) FROM item_steps AS s JOIN items AS i ON i.id = s.item_id WHERE "
-        "s.step IN :steps AND s.part = 0 AND s.state = 'succeeded' "
-        "AND s.outcome NOT IN ('succeeded', 'doubted', 'too_long') AND i.selected = 1",
-        {"steps": names},
-    )
+    values = {"steps": names}
+    return _number(reader, _FIXED, values) - _number(reader, _FIXED_UNSELECTED, values)
 
 
 def example_error(reader: Reader, *names: str, outcome: str) -> str:

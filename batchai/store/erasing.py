@@ -34,7 +34,7 @@ _FORGET = (
 
 def everything_of(path: Path, *, job_file: str) -> list[Path]:
     """Everything of the store at `path` that is there: its files, stores that `--fresh` set aside,
-    rehearsals, comparisons with their locks, and copies in `backups/`; the lock last.
+    rehearsals, comparisons with their locks and page, and copies in `backups/`; the lock last.
 
     job_file: the job's; a store that belongs to another's, by a name like one of these, is none.
     """
@@ -47,7 +47,7 @@ def everything_of(path: Path, *, job_file: str) -> list[Path]:
         found += [file for file in _matching(path.parent, results) if file not in found]
     copies = re.compile(rf"\.?{name}{_COPIES}(\.[0-9a-f]+)?(\.tmp)?")
     found += _matching(path.parent / BACKUPS, copies)
-    found += _matching(path.with_suffix(COMPARISONS), re.compile(rf".+({_OWN}|\.lock)"))
+    found += _matching(path.with_suffix(COMPARISONS), re.compile(rf".+({_OWN}|\.lock|\.html)"))
     lock = path.with_suffix(".lock")
     return [*(file for file in found if file != lock), *([lock] if lock.exists() else [])]
 

@@ -2,6 +2,7 @@
 
 import threading
 from array import array
+from collections import Counter
 from collections.abc import Callable, Container, Iterator, Sequence
 from contextlib import contextmanager
 from decimal import Decimal
@@ -55,6 +56,15 @@ _STEPS_OF = text(
     "s.error, s.result, s.model, s.attempts, s.tried FROM items AS i "
     "JOIN item_steps AS s ON s.item_id = i.id WHERE i.id IN :ids ORDER BY i.id, s.step, s.part"
 ).bindparams(bindparam("ids", expanding=True))
+_FAILED = text(  # in the words of the partial index
+    "SELECT outcome, count(*) FROM item_steps WHERE step IN :steps AND part = 0 "
+    "AND state IN ('failed', 'unknown') AND outcome NOT IN ('succeeded', '') GROUP BY outcome"
+).bindparams(bindparam("steps", expanding=True))
+_FAILED_UNSELECTED = text(
+    "SELECT s.outcome, count(*) FROM items AS i CROSS JOIN item_steps AS s WHERE i.selected = 0 "
+    "AND s.item_id = i.id AND s.step IN :steps AND s.part = 0 "
+    "AND s.state IN ('failed', 'unknown') GROUP BY s.outcome"
+).bindparams(bindparam("steps", expanding=True))
 _UNSELECTED = text(  # CROSS JOIN: begin with the few of the partial index
     "SELECT s.state, count(*) FROM items AS i CROSS JOIN item_steps AS s "
     "WHERE i.selected = 0 AND s.item_id = i.id AND s.step = :step AND s.part = 0 GROUP BY s.state"
@@ -171,16 +181,11 @@ class Reader:
 
     def failure_counts(self, *names: str) -> dict[str, int]:
         """Selected failed items by outcome."""
-        steps, items = tables.item_steps, tables.items
-        query = (
-            select(steps.c.outcome, func.count())
-            .join(items, items.c.id == steps.c.item_id)
-            .where(steps.c.step.in_(names), steps.c.state.in_(["failed", "unknown"]))
-            .where(steps.c.part == 0, items.c.selected > 0)
-            .group_by(steps.c.outcome)
-            .order_by(func.count().desc(), steps.c.outcome)
-        )
-        return {str(row[0]): int(row[1]) for row in self._all(query)}
+        counts = Counter(dict(map(tuple, self._all(_FAILED, {"steps": names}))))
+        # those that left are taken away again, as in `state_counts`
+        counts.subtract(dict(map(tuple, self._all(_FAILED_UNSELECTED, {"steps": names}))))
+        found = [(kind, number) for kind, number in counts.items() if number]
+        return dict(sorted(found, key=lambda each: (-each[1], each[0])))
 
     def open_attempts(self) -> tuple[int, Decimal]:
         """How many attempts are in flight (or were, when a launch died), and their worst cost."""

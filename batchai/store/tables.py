@@ -91,6 +91,17 @@ item_steps = Table(
     UniqueConstraint("item_id", "step", "part"),
     # counts by state, and the pages of what is pending, read it alone
     Index("ix_item_steps_state", "state", "step", "part", "item_id"),
+    # what ended in another way than by an answer, a few of many: it is counted here alone, by
+    # queries that say this very condition
+    Index(
+        "ix_item_steps_other",
+        "step",
+        "part",
+        "state",
+        "outcome",
+        "item_id",
+        sqlite_where=text("outcome NOT IN ('succeeded', '')"),
+    ),
 )
 
 attempts = Table(

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import re
 from collections import Counter
 from collections.abc import Iterator
 from decimal import Decimal
@@ -16,6 +17,7 @@ from batchai.operations.compare import CompareOptions, compare
 from batchai.operations.console import Silence
 from batchai.operations.purge import purge
 from batchai.operations.report import report, report_all
+from batchai.operations.report_page import write_page
 from batchai.reports.comparison import ComparedModel, Comparison
 from batchai.reports.comparison_text import comparison_text
 from batchai.reports.job_report import Pair
@@ -242,6 +244,10 @@ def test_the_report_says_what_comparisons_cost_and_lists_no_job_of_theirs(
     assert {line.model: line.cost_usd for line in after.comparisons} == {
         model.model: model.cost_usd for model in made.models
     }
+    write_page(space.job(), space.folder / "report.html", name="job")
+    html = (space.folder / "report.html").read_text(encoding="utf-8")
+    (link,) = re.findall(r'<a href="([^"]*comparison\.html)"', html)
+    assert "Agreement" in (space.folder / link).read_text(encoding="utf-8")
     (line,) = report_all((space.folder,))
     assert (line.job, line.comparisons_usd) == ("job", made.cost_usd)
     assert line.cost_usd + line.comparisons_usd == sim.bill(RATES)

@@ -116,3 +116,59 @@ def test_models_stand_side_by_side(tmp_path: Path) -> None:
     assert [made["model"] for made in plans] == names.split(",")
     assert {made["to_send"] for made in plans} == {10}
     assert plans[1]["end_of_life"] == "2027-04-01"
+
+
+def test_a_run_without_a_pilot_is_held_to_what_was_foretold_of_it(tmp_path: Path) -> None:
+    with Simulator() as sim:
+        space = Workspace(tmp_path, sim.openai_url, top="budget_usd: 1").write(ROWS)
+        space.run("input.limit=40")
+        space.run()
+    first, second = operation.report(space.job()).runs
+    assert first.estimate is not None
+    assert second.estimate is not None
+    assert (first.estimate.basis, first.estimate.items) == ("schema", 40)
+    assert (second.estimate.basis, second.estimate.items) == ("history", 80)
+    assert first.estimate.cost_usd / 3 < first.tally.cost_usd < 3 * first.estimate.cost_usd
+    assert second.estimate.cost_low_usd is not None
+    assert second.estimate.cost_high_usd is not None
+    assert second.estimate.cost_low_usd <= second.tally.cost_usd <= second.estimate.cost_high_usd
+    text = operation.to_text(operation.report(space.job()), "job")
+    assert "estimated from what was done before: $" in text
+
+
+REDUCED = """\
+input: {path: data.csv, key: id}
+model: {name: openai/gpt-5.4-mini, base_url: 'URL', api_key_env: SIM_KEY, max_tokens: 64,
+  price: {input_mtok: 1, output_mtok: 2}}
+budget_usd: 1
+output: out.csv
+steps:
+  point: {prompt: {user: '{{ item.text }}'}}
+  digest:
+    reduce: {of: point, by: item.side, fan_in: 4}
+    prompt: {user: "Of {{ group }}: {{ results | join(' ') }}"}
+"""
+
+
+def test_a_plan_reckons_the_trees_of_a_reduction(tmp_path: Path) -> None:
+    with Simulator() as sim:
+        space = Workspace(tmp_path, sim.openai_url)
+        space.write_rows(
+            {"id": f"k{n}", "text": f"point {n}", "side": "left" if n < 20 else "right"}
+            for n in range(23)
+        )
+        space.job_path.write_text(REDUCED.replace("URL", sim.openai_url))
+        made = asyncio.run(plan(space.job()))
+        text = plan_text(made, "job")
+        space.run()
+        received = len(sim.received)
+        again = asyncio.run(plan(space.job()))
+    assert made.survey.requests == {"point": 23, "digest": 5 + 2 + 1 + 1}
+    assert received == made.survey.requests.total()
+    assert "digest (requests)" in text
+    assert "Not included" not in text
+    assert made.survey.cost_by_step["digest"] > 0
+    assert again.survey.requests.total() == 0
+    (run,) = operation.report(space.job()).runs
+    assert run.estimate is not None
+    assert run.estimate.items == 23

@@ -94,6 +94,15 @@ def test_what_data_and_models_wrote_is_no_markup(path: Path) -> None:
     assert "49" not in re.findall(r"\{\{.*?\}\}", html)
 
 
+def test_it_holds_the_run_to_its_estimate_and_tells_what_policies_cost(path: Path) -> None:
+    html = path.read_text(encoding="utf-8")
+    assert "Estimate and actual" in html
+    assert "<td>sizes</td>" in html
+    assert "Further attempts, by what asked for them" in html
+    assert "<td>retry</td>" in html
+    assert "Models that were compared" not in html
+
+
 def test_only_a_page_of_ours_is_replaced(space: Workspace, path: Path, tmp_path: Path) -> None:
     write_page(space.job(), path, name="job")
     other = tmp_path / "index.html"

@@ -4,7 +4,12 @@ from typing import Any
 
 import pytest
 
-from batchai.schemas import default_max_tokens, output_token_bound, result_fields
+from batchai.schemas import (
+    default_max_tokens,
+    output_token_bound,
+    result_fields,
+    typical_output_tokens,
+)
 
 
 def of(child: dict[str, Any]) -> dict[str, Any]:
@@ -57,3 +62,22 @@ def test_the_columns_are_the_top_level_names_in_order() -> None:
 
     assert result_fields(schema) == ("b", "a")
     assert result_fields(None) == ("result",)
+
+
+@pytest.mark.parametrize(
+    ("schema", "least", "most"),
+    [
+        (None, 100, 200),
+        (of({"enum": ["positive", "neutral", "negative"]}), 8, 16),
+        (of({"type": "string"}), 20, 50),
+        (of({"type": "string", "maxLength": 8}), 8, 20),
+        (of({"type": "array", "items": of({"type": "string"}), "maxItems": 50}), 60, 180),
+    ],
+    ids=["text", "choice", "sentence", "word", "list"],
+)
+def test_what_is_typical_is_far_from_the_bound(
+    schema: dict[str, Any] | None, least: int, most: int
+) -> None:
+    assert least <= typical_output_tokens(schema) <= most
+    if schema is not None:
+        assert typical_output_tokens(schema) < output_token_bound(schema)

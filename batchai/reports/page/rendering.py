@@ -9,7 +9,7 @@ from jinja2 import Environment, StrictUndefined, Template
 from markupsafe import Markup
 
 from batchai.reports.job_report import JobReport
-from batchai.reports.money_text import limit_words, remedy_for
+from batchai.reports.money_text import estimate_rows, limit_words, remedy_for
 from batchai.reports.page.figures import figures
 from batchai.reports.page.items import PageItems
 from batchai.reports.page.tiles import tiles
@@ -19,8 +19,13 @@ from batchai.reports.words import moment, one_line, printable, share, usd
 _FOLDER = "batchai.reports.page"
 
 
-def page_html(report: JobReport, items: PageItems, name: str) -> str:
-    """The report as HTML. name: JOB as the user typed it, for what to type next."""
+def page_html(
+    report: JobReport, items: PageItems, name: str, *, comparison_page: str | None = None
+) -> str:
+    """The report as HTML. name: JOB as the user typed it, for what to type next.
+
+    comparison_page: a link to the page of the last comparison of models, if there is one.
+    """
     style, script = file_text("page.css"), file_text("page.js")
     return template("page.html.j2").render(
         policy=policy(style, script),
@@ -33,6 +38,8 @@ def page_html(report: JobReport, items: PageItems, name: str) -> str:
         tiles=list(tiles(report)),
         figures=list(figures(report)),
         sums=sums_rows(report),
+        estimates=estimate_rows(report.runs),
+        comparison_page=comparison_page,
         advice=[(each, remedy_for(each, name)) for each in report.advice],
         items=items,
         data=Markup(items.json_text()),
