@@ -22,6 +22,7 @@ from batchai.operations.check import refuse_mistakes
 from batchai.operations.console import Console, Silence, StopButton
 from batchai.operations.export import columns_of
 from batchai.operations.launch import Launch, begin_or_continue
+from batchai.operations.lending import lend, lent_results
 from batchai.operations.opening import Opened, opened, rates_of
 from batchai.operations.plan import plan
 from batchai.operations.report_page import COMPARISON_PAGE, write_whole
@@ -78,7 +79,8 @@ async def compare(
     clock: Clock | None = None,
     stop: StopButton | None = None,
 ) -> Comparison:
-    """Send what no earlier comparison has sent, one model after the other, and compare.
+    """Send what neither an earlier comparison nor the job itself has sent, one model after the
+    other, and compare.
 
     others: the job as it is with each of the models; but only the compared step takes its model
     from there, those before it are the job's, and those after it are left out. The job's
@@ -98,6 +100,7 @@ async def compare(
             _refuse_input(found)
             recover(found)
             await found.store.ledger.set_meta(COMPARED_MARK, _model(found.job))
+            await lend(job, found)
         before = sum((run.cost for run in _counted(models)), NO_COST)
         cap = await _cap(models, options)
         worked = await _work(models, cap, console)
@@ -286,6 +289,7 @@ def _comparison(
         unconfirmed_usd=sum((run.unconfirmed for run in runs), NO_COST),
         budget_usd=cap,
         exit_code=_exit_code(worked),
+        lent=sum(lent_results(found.store.reader, found.job.step_names[-1]) for found in models),
     )
 
 

@@ -95,7 +95,8 @@ class Comparison:
     sample: how many items were asked for; items: how many there are. fields: those that are
     compared; free_text: those that are not, since two texts are hardly ever equal. differing:
     items with a difference. spent_usd: by this command; cost_usd, unconfirmed_usd: of these models
-    under today's spec, in all. exit_code: of the command.
+    under today's spec, in all. exit_code: of the command. lent: results that the job's own runs had
+    paid for, over all models; they count where models are judged, and nowhere as spent.
     """
 
     job: str
@@ -113,6 +114,7 @@ class Comparison:
     unconfirmed_usd: Decimal
     budget_usd: Decimal | None
     exit_code: int
+    lent: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -68,6 +68,9 @@ def _figures(model: ComparedModel) -> list[str]:
 
 def remarks(comparison: Comparison) -> Iterator[str]:
     """What was not valid or not finished, and what is not compared, a line each."""
+    if comparison.lent:
+        lent = counted(comparison.lent, "result")
+        yield f"{lent} of the job's own runs taken, not paid for again"
     for model in comparison.models:
         failed = [
             f"{number:,} {'to do' if kind == 'pending' else kind}"

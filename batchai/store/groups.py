@@ -15,6 +15,23 @@ Row = tuple[Any, ...]
 Operation = tuple[str, Row]
 Operations = dict[str, list[Row]]
 
+LENT_RUN = 0  # of attempts that a comparison has from the job's own store
+LENT_OF_STEPS = (
+    "step, part, state, fingerprint, outcome, error, result, model, attempts, tried, cost_pico, "
+    "settled_at"
+)
+LENT_OF_ATTEMPTS = (
+    "step, part, number, model, max_tokens, input_estimate, worst_pico, sent_at, closed_at, "
+    "outcome, cost_pico, unconfirmed_pico, uncached_input, cache_read, cache_write_5m, "
+    "cache_write_1h, output, reasoning, latency_ms, resolved_model, status, request_id, detail, "
+    "answer, saved_pico, purpose, delivery"
+)
+
+
+def _marks(more: int, columns: str) -> str:
+    return ", ".join("?" * (more + len(columns.split(","))))
+
+
 # In the order in which a group runs them. One group never holds two of them for one item whose
 # order would matter: the engine awaits each before the next.
 _STATEMENTS = {
@@ -28,6 +45,11 @@ _STATEMENTS = {
     "VALUES (?, ?, ?, ?, 'pending') ON CONFLICT (item_id, step, part) DO UPDATE "
     "SET fingerprint = excluded.fingerprint, state = 'pending', outcome = NULL, error = NULL, "
     "result = NULL, tried = 0",
+    "lend_step": f"INSERT INTO item_steps (item_id, {LENT_OF_STEPS}, run_id) "  # noqa: S608
+    f"VALUES ({_marks(1, LENT_OF_STEPS)}, {LENT_RUN})",
+    "lend_attempt": "INSERT INTO attempts "  # noqa: S608 columns of ours
+    f"(id, item_id, {LENT_OF_ATTEMPTS}, run_id, launch_id) "
+    f"VALUES ({_marks(2, LENT_OF_ATTEMPTS)}, {LENT_RUN}, 0)",
     "place_item": "UPDATE items SET position = ?, selected = 1, row = ? WHERE id = ?",
     "reset_step": "UPDATE item_steps SET state = 'pending', outcome = NULL, error = NULL, "
     "fingerprint = NULL, tried = 0 "

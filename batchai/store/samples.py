@@ -4,7 +4,9 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Any
 
+from batchai.store.groups import LENT_OF_ATTEMPTS, LENT_OF_STEPS
 from batchai.store.queries import Reader
+from batchai.store.rows import StoredItem
 from batchai.store.values import from_json
 
 _NEWEST = 2000  # attempts
@@ -85,3 +87,22 @@ def attempts_at_results(reader: Reader, step: str) -> list[ResultAttempt]:
         {"step": step},
     )
     return [ResultAttempt(*row) for row in rows]
+
+
+def steps_to_lend(reader: Reader, item: StoredItem, step: str) -> list[tuple[Any, ...]]:
+    """Where the item is in the step and in its parts."""
+    return _lent(reader, "item_steps", LENT_OF_STEPS, item, step)
+
+
+def attempts_to_lend(reader: Reader, item: StoredItem, step: str) -> list[tuple[Any, ...]]:
+    """The closed attempts of the run that settled it."""
+    latest = "AND outcome IS NOT NULL AND run_id = (SELECT run_id FROM item_steps "
+    latest += "WHERE item_id = :item AND step = :step AND part = 0) ORDER BY id"
+    return _lent(reader, "attempts", LENT_OF_ATTEMPTS, item, step, latest)
+
+
+def _lent(
+    reader: Reader, table: str, columns: str, item: StoredItem, step: str, more: str = ""
+) -> list[tuple[Any, ...]]:
+    statement = f"SELECT {columns} FROM {table} WHERE item_id = :item AND step = :step {more}"  # noqa: S608 words of ours
+    return [tuple(row) for row in reader.query(statement, {"item": item.item_id, "step": step})]

@@ -12,6 +12,7 @@ import jsonschema_rs
 import pytest
 
 from batchai.cli import main
+from batchai.domain import NO_COST
 from batchai.errors import BatchaiError, RefusedError, SpecError, StoreBusyError
 from batchai.operations.compare import CompareOptions, compare
 from batchai.operations.console import Silence
@@ -27,6 +28,7 @@ from batchai.reports.shapes import json_shape
 from batchai.simulator import Fault, Rates, Settings, SimRequest, Simulator
 from batchai.spec import Overrides, load_job
 from batchai.spec.models import Job
+from batchai.store import Reader
 from batchai.store.lock import Lock
 from tests.browser import browser_page
 from tests.kit import KEY, Workspace
@@ -174,6 +176,33 @@ def test_nothing_is_paid_for_twice_and_a_larger_sample_adds_what_is_new(
     )
 
 
+def test_what_the_job_has_paid_for_is_taken_from_it(space: Workspace, sim: Simulator) -> None:
+    space.run()
+    bill = sim.bill(RATES)
+    made = compared(space, A, C, sample=8)
+    own = {row.key: row for row in space.results()}
+
+    assert asked(sim) == {A: ITEMS, C: 8}
+    assert made.lent == 8
+    assert made.spent_usd == sim.bill(RATES) - bill
+    a = by_model(made)[A]
+    assert a.outcomes["succeeded"] == 8
+    assert a.cost_usd == sum((own[key].lineage.cost_usd for key in _sampled(space)), NO_COST)
+    assert "8 results of the job's own runs taken, not paid for again" in comparison_text(made)
+    again = compared(space, A, C, sample=8)
+    assert (again.spent_usd, again.lent) == (NO_COST, 8)
+
+
+def _sampled(space: Workspace) -> list[str]:
+    """The keys of the items that were compared."""
+    (path,) = space.job().comparisons_folder.glob("*gpt-5.5-*.db")
+    reader = Reader(path)
+    try:
+        return [row.key for row in reader.results(*space.job().step_names)]
+    finally:
+        reader.close()
+
+
 def test_one_budget_caps_all_models_together_and_all_launches(
     space: Workspace, sim: Simulator
 ) -> None:
@@ -241,9 +270,9 @@ def test_the_report_says_what_comparisons_cost_and_lists_no_job_of_theirs(
     after = report(space.job())
 
     assert after.total == own.total
-    assert {line.model: line.cost_usd for line in after.comparisons} == {
-        model.model: model.cost_usd for model in made.models
-    }
+    a, b = by_model(made)[A], by_model(made)[B]
+    assert {line.model: line.cost_usd for line in after.comparisons} == {A: 0, B: b.cost_usd}
+    assert a.cost_usd > 0
     write_page(space.job(), space.folder / "report.html", name="job")
     html = (space.folder / "report.html").read_text(encoding="utf-8")
     (link,) = re.findall(r'<a href="([^"]*comparison\.html)"', html)
