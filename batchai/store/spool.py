@@ -86,7 +86,7 @@ class Spool:
         if entry.get("shape", 1) == 1:  # written by a version that knew no parts
             for kind in ("keep_step", "settle_step"):
                 operations[kind] = [(*row, 0) for row in operations.get(kind, ())]
-        return Group(entry["group"], operations)
+        return Group(entry["group"], operations).cleaned()
 
 
 def _append(path: Path, line: bytes) -> None:

@@ -130,6 +130,21 @@ async def test_answers_that_cannot_be_written_are_spooled_and_taken_in_once(
         spool.write_bytes(saved)
 
 
+async def test_a_spooled_answer_with_a_lone_surrogate_is_taken_in(
+    store: Store, tmp_path: Path
+) -> None:
+    (item,) = await add_items(store, 1)
+    attempt = an_attempt(store, item)
+    await store.ledger.open_attempt(attempt)
+    with full_disk(store), pytest.raises(StoreError, match="1 answers"):
+        await close(store, attempt, model="m\ud800")
+    await store.close()
+
+    again = open_store(tmp_path)
+    assert states(again.reader) == [State.SUCCEEDED]
+    await again.close()
+
+
 async def test_a_request_that_could_not_be_recorded_is_not_taken_for_sent(
     store: Store, tmp_path: Path
 ) -> None:
