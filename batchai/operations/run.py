@@ -1,7 +1,8 @@
 """`batchai run`: continue what is unfinished, or begin the next run."""
 
 import asyncio
-from contextlib import nullcontext
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, replace
 
 from batchai.clock import Clock
@@ -34,7 +35,7 @@ from batchai.reports.job_status import ReducedLine
 from batchai.reports.words import counted, moment, tuned_words, usd
 from batchai.spec.models import Job
 from batchai.store import Reader
-from batchai.store.files import set_aside
+from batchai.store.files import put_back, set_aside
 from batchai.store.history import Steering, steering_of
 from batchai.store.places import vanishes
 from batchai.store.rows import Run
@@ -93,13 +94,40 @@ async def run_job(
     console = console or Silence()
     refuse_mistakes(job)
     check_exports(job, overwrite=options.overwrite)
-    if options.fresh and (old := set_aside(job.store_path)):
-        console.say(f"Starting from nothing; the former store is {old.name}.")
     if (why := vanishes(job.store_path.parent)) is not None:
         console.say(f"Warning: {why}.")
-    async with opened(job, console=console, items=items, clock=clock, stop=stop) as found:
-        refuse_mistakes(job, found.source)
-        return await _run(found, options)
+    with _afresh(job, console) if options.fresh else nullcontext():
+        async with opened(job, console=console, items=items, clock=clock, stop=stop) as found:
+            refuse_mistakes(job, found.source)
+            return await _run(found, options)
+
+
+@contextmanager
+def _afresh(job: Job, console: Console) -> Iterator[None]:
+    """Set the store aside; put back where the block raises before a run has begun: the results of
+    before would be paid for again after a command that was refused."""
+    old = set_aside(job.store_path)
+    if old is None:
+        yield
+        return
+    console.say(f"Starting from nothing; the former store is {old.name}.")
+    try:
+        yield
+    except BaseException:
+        if not _has_begun(job):
+            put_back(old, job.store_path)
+            console.say("Nothing was begun: the former store is back in its place.")
+        raise
+
+
+def _has_begun(job: Job) -> bool:
+    if not job.store_path.exists():
+        return False
+    reader = Reader(job.store_path)
+    try:
+        return reader.last_run() is not None
+    finally:
+        reader.close()
 
 
 async def _run(found: Opened, options: RunOptions) -> RunSummary:

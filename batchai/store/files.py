@@ -30,6 +30,21 @@ def set_aside(path: Path) -> Path | None:
     return old
 
 
+def put_back(old: Path, path: Path) -> None:
+    """Undo `set_aside`: what stands in the store's place is removed.
+
+    Raises StoreBusyError while a launch works on that.
+    """
+    lock = Lock(path.with_suffix(".lock"))
+    try:
+        for part, moved in zip(files_of(path), files_of(old), strict=True):
+            part.unlink(missing_ok=True)
+            if moved.exists():
+                moved.rename(part)
+    finally:
+        lock.release()
+
+
 def files_of(path: Path) -> list[Path]:
     """The files that a store may have, the database last."""
     logs = (path.with_name(path.name + suffix) for suffix in ("-wal", "-shm", ""))

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from batchai.errors import RefusedError
+from batchai.domain import State
+from batchai.errors import ProviderError, RefusedError
 from batchai.operations.run import RunOptions
 from batchai.simulator import Settings, Simulator
 from tests.kit import Workspace, prompts_of
@@ -179,3 +180,18 @@ def test_fresh_starts_from_nothing_and_keeps_the_old_store(done: Workspace, sim:
 
     assert len(sim.received) == 20
     assert (done.folder / ".batchai" / "job.old1.db").exists()
+
+
+@pytest.mark.parametrize("refused", ["price", "key"])
+def test_a_fresh_start_that_is_refused_costs_no_result(
+    done: Workspace, sim: Simulator, monkeypatch: pytest.MonkeyPatch, refused: str
+) -> None:
+    with monkeypatch.context() as without:
+        if refused == "key":
+            without.delenv("SIM_KEY")
+        with pytest.raises((RefusedError, ProviderError)):
+            done.run(options=RunOptions(fresh=True))
+
+    assert done.run().counts == {State.SUCCEEDED: 10}
+    assert len(sim.received) == 10
+    assert sorted(path.name for path in (done.folder / ".batchai").glob("*.db")) == ["job.db"]
