@@ -80,10 +80,11 @@ class Workspace:
         """A command line of batchai in a process of its own."""
         return [sys.executable, "-m", "batchai", arguments[0], "job.yaml", *arguments[1:]]
 
-    def start(self, *arguments: str) -> subprocess.Popen[str]:
+    def start(self, *arguments: str, stdin: int | None = None) -> subprocess.Popen[str]:
         """Start a command; the caller waits for its end."""
         return subprocess.Popen(
             self.command(*arguments),
+            stdin=stdin,
             cwd=self.folder,
             env=ENVIRONMENT,
             text=True,

@@ -75,7 +75,7 @@ class Intake:
         reading = Reading(self._scan)
         try:
             while not is_over():
-                chunk = await asyncio.to_thread(reading.next)
+                chunk = await reading.next()
                 if chunk is None:
                     await self._finish()
                     return

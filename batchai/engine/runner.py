@@ -84,7 +84,7 @@ class Runner:
         self._progress = progress
         self._clock = clock
         self._end: End | None = None
-        self._dispatchers: list[asyncio.Task[None]] = []
+        self._bringing: list[asyncio.Task[None]] = []  # tasks that bring work to be sent
         self._pool: asyncio.Task[None] | None = None
         self._is_abandoned = False
 
@@ -114,8 +114,8 @@ class Runner:
         """Drain: send nothing more. The first reason counts, but for a store that breaks."""
         if self._end is None:
             self._end = End(reason, detail)
-            for dispatcher in self._dispatchers:
-                dispatcher.cancel()
+            for task in self._bringing:
+                task.cancel()
         elif reason is Reason.STORE and self._end.reason is not Reason.STORE:
             self._end = End(reason, detail)
 
@@ -148,13 +148,11 @@ class Runner:
         feed.grow(intake is not None)
         try:
             async with asyncio.TaskGroup() as tasks:
-                if intake is not None:
-                    tasks.create_task(self._guard(lambda: self._take_in(intake, feed)))
                 pool = _Pool(feed, reader, route, tasks)
-                self._dispatchers = [
-                    tasks.create_task(self._guard(partial(self._dispatch, lane, pool)))
-                    for lane in self._lanes
-                ]
+                works = [partial(self._dispatch, lane, pool) for lane in self._lanes]
+                if intake is not None:
+                    works.append(partial(self._take_in, intake, feed))
+                self._bringing = [tasks.create_task(self._guard(work)) for work in works]
         finally:
             await feed.close()
 

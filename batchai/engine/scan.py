@@ -4,12 +4,14 @@ It runs ahead of the pool in a thread of its own. The same decisions serve `plan
 them up, and `run`, which writes them to the store; from there the pool takes its work.
 """
 
+import asyncio
 import threading
 from collections import Counter
-from collections.abc import Generator, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from concurrent.futures import Executor, Future
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Any
+from typing import Any, TypeVar
 
 from batchai.domain import Item, State
 from batchai.errors import BadRowError, TemplateError
@@ -20,6 +22,8 @@ from batchai.store.queries import Reader
 from batchai.store.rows import StoredItem, StoredStep
 from batchai.store.seen import SeenKeys
 from batchai.store.values import from_json, to_json
+
+_T = TypeVar("_T")
 
 CHUNK = 500
 _FIRST_CHUNK = 50  # small, so that the first request leaves early
@@ -357,9 +361,28 @@ class Scan:
         return self._reader.results_of(stored.item_id, self._steps)
 
 
+class _Daemons(Executor):
+    """Runs each call in a daemon thread of its own; a pool's threads are waited for at the end."""
+
+    def submit(self, fn: Callable[..., _T], /, *args: Any, **kwargs: Any) -> Future[_T]:
+        """Its result, at once to be had; it cannot be cancelled."""
+        future: Future[_T] = Future()
+
+        def run() -> None:
+            try:
+                future.set_result(fn(*args, **kwargs))
+            except BaseException as error:  # noqa: BLE001 whoever awaits it is told
+                future.set_exception(error)
+
+        future.set_running_or_notify_cancel()
+        threading.Thread(target=run, name="scan", daemon=True).start()
+        return future
+
+
 class Reading:
     """A scan that is read by one thread after another, and can be left while one is at it.
 
+    The threads are daemons: one that waits for a pipe which says nothing ends with the process.
     Never is a generator closed that runs in another thread: that takes Python 3.11 down.
     """
 
@@ -367,8 +390,11 @@ class Reading:
         self._chunks = scan.chunks()
         self._is_free = threading.Lock()
 
-    def next(self) -> ScanChunk | None:
-        """The next chunk; None at the end, and after `close`."""
+    async def next(self) -> ScanChunk | None:
+        """The next chunk; None at the end, and after `close`. Cancelled, it leaves its thread."""
+        return await asyncio.get_running_loop().run_in_executor(_Daemons(), self._read)
+
+    def _read(self) -> ScanChunk | None:
         with self._is_free:
             return next(self._chunks, None)
 

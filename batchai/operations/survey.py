@@ -115,7 +115,7 @@ class Surveyor:
         survey, seen = Survey(), SeenItems()
         reading = Reading(scan)
         try:
-            while (chunk := await asyncio.to_thread(reading.next)) is not None:
+            while (chunk := await reading.next()) is not None:
                 self._add(survey, chunk, seen)
                 for finding in chunk.findings:
                     if finding.change in SENT and finding.asked is not None:

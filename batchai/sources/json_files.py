@@ -1,5 +1,6 @@
 """JSON files of both kinds, and standard input."""
 
+import io
 import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -62,7 +63,7 @@ class StdinReader:
         return ()
 
     def entries(self) -> Iterator[Entry]:
-        yield from lines_to_entries(sys.stdin.buffer, self.name)
+        yield from lines_to_entries(_stdin(), self.name)
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +82,15 @@ class JsonReader:
         for file in self.files:
             with open_text(file, self.encoding) as stream:
                 yield from JsonArray(stream, file.place, self.encoding).entries()
+
+
+def _stdin() -> BinaryIO:
+    """A buffer of our own: at its end Python takes hold of its own one, and fails where a thread
+    that was left still waits for a line."""
+    try:
+        return open(sys.stdin.fileno(), "rb", closefd=False)
+    except io.UnsupportedOperation:
+        return sys.stdin.buffer
 
 
 def lines_to_entries(stream: BinaryIO, place: str) -> Iterator[Entry]:

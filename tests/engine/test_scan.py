@@ -4,7 +4,6 @@ import asyncio
 import threading
 from collections import Counter
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -153,7 +152,7 @@ def test_a_full_folder_for_temporary_files_is_told() -> None:
         seen.counts(["a"])
 
 
-def test_a_scan_that_a_thread_is_at_can_be_left() -> None:
+async def test_a_scan_that_a_thread_is_at_can_be_left() -> None:
     """Closing the generator then takes Python 3.11 down."""
     is_reading, may_go_on = threading.Event(), threading.Event()
 
@@ -163,11 +162,10 @@ def test_a_scan_that_a_thread_is_at_can_be_left() -> None:
         may_go_on.wait(30)
 
     reading = Reading(a_scan(slow()))
-    with ThreadPoolExecutor(max_workers=1) as pool:
-        last = pool.submit(lambda: [reading.next() for _ in range(3)])
-        assert is_reading.wait(30)
-        reading.close()
-        may_go_on.set()
-        assert last.result(30)[0] is not None
+    first = asyncio.create_task(reading.next())
+    assert await asyncio.to_thread(is_reading.wait, 30)
     reading.close()
-    assert reading.next() is None
+    may_go_on.set()
+    assert await first is not None
+    reading.close()
+    assert await reading.next() is None
