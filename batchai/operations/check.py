@@ -93,16 +93,27 @@ def _contradictions(job: Job, step: Step) -> Iterator[str]:
             "reduce.by: groups by the items' rows, which the store is not to keep; set "
             "`retain.items: true`, or reduce without `by`"
         )
-    if job.dedupe and any(_looks_at_item(check) for check in step.checks):
+    if job.dedupe and any(_looks_beyond_answer(check) for check in step.checks):
         yield (
-            "checks: a check that looks at the item may judge equal answers differently, and "
-            "`dedupe` copies them; leave one of the two out"
+            "checks: a check that looks at the item or at earlier steps may judge equal answers "
+            "differently, and `dedupe` copies them; leave one of the two out"
+        )
+    escalate = step.policies.escalate
+    if job.dedupe and escalate is not None and _speaks_of_item(escalate.condition):
+        yield (
+            "escalate.if: looks at the item or at earlier steps, so that one of two equal answers "
+            "may be in doubt, and `dedupe` copies them; leave one of the two out"
         )
 
 
-def _looks_at_item(check: Check) -> bool:
+def _looks_beyond_answer(check: Check) -> bool:
     """Python functions are given the item, and may."""
-    return isinstance(check, Function) or "item" in variables_used("{{ " + check.expression + " }}")
+    return isinstance(check, Function) or _speaks_of_item(check.expression)
+
+
+def _speaks_of_item(expression: str) -> bool:
+    """Or of the results of earlier steps, which may differ as well where requests are equal."""
+    return not {"item", "steps"}.isdisjoint(variables_used(f"{{{{ {expression} }}}}"))
 
 
 def _growth_mistakes(job: Job, step: Step) -> Iterator[str]:

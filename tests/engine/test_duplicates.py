@@ -14,6 +14,7 @@ from batchai.simulator import Fault, Latency, Settings, SimRequest, Simulator
 from tests.kit import KEY, PRICE, Workspace, prompts_of
 from tests.operations.reported import RATES
 
+LARGER = f"{{name: openai/gpt-4.1, price: {PRICE}}}"
 ROWS = {f"k{n}": f"text {n % 5} end" for n in range(60)}
 
 
@@ -93,8 +94,8 @@ def test_a_kill_in_between_pays_for_nothing_twice(tmp_path: Path) -> None:
         assert len(sim.received) <= 5 + 1
 
 
-def in_two_steps(folder: Path, sim: Simulator, *lines: str) -> Workspace:
-    """A job whose second step asks about the answer of the first."""
+def in_two_steps(folder: Path, sim: Simulator, *lines: str, second: str = "") -> Workspace:
+    """A job whose second step asks about the answer of the first; `second`: more of that one."""
     model = f"name: openai/gpt-5.4-mini, base_url: '{sim.openai_url}', api_key_env: SIM_KEY"
     space = Workspace(folder, sim.openai_url).write(ROWS)
     space.job_path.write_text(
@@ -102,7 +103,7 @@ def in_two_steps(folder: Path, sim: Simulator, *lines: str) -> Workspace:
         f"model: {{{model}, price: {PRICE}}}\n"
         "steps:\n"
         "  one: {prompt: {user: 'First: {{ item.text }}'}}\n"
-        "  two: {prompt: {user: 'Then: {{ steps.one }}'}}\n" + "\n".join(lines)
+        f"  two: {{prompt: {{user: 'Then: {{{{ steps.one }}}}'}}{second}}}\n" + "\n".join(lines)
     )
     return space
 
@@ -141,11 +142,13 @@ def test_without_it_each_item_is_sent(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("check", "is_refused"), [("item.id != result.mood", True), ("result.mood", False)]
+    ("condition", "is_refused"),
+    [("item.id != result", True), ("steps.one != result", True), ("result == 1", False)],
 )
-def test_checks_that_look_at_the_item_are_refused_with_it(
-    tmp_path: Path, check: str, is_refused: bool
+@pytest.mark.parametrize("judge", ["checks: ['<>']", f"escalate: {{if: '<>', model: {LARGER}}}"])
+def test_what_judges_equal_answers_by_their_items_is_refused_with_it(
+    tmp_path: Path, judge: str, condition: str, is_refused: bool
 ) -> None:
-    top = f"dedupe: true\nbudget_usd: 1\nchecks: ['{check}']"
-    space = Workspace(tmp_path, "http://127.0.0.1:1/v1", top=top).write(ROWS)
+    with Simulator() as sim:
+        space = in_two_steps(tmp_path, sim, second=f", {judge.replace('<>', condition)}")
     assert any("leave one of the two out" in line for line in find(space.job())) is is_refused
