@@ -1,7 +1,7 @@
 """One step of a job, made ready for a launch: templates, provider, schema, prices, policies."""
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
@@ -114,6 +114,15 @@ class PreparedStep:
     def saved(self, usage: Usage, clock: Clock, delivery: str | None) -> Decimal:
         """What the provider's cache has saved of it, in USD."""
         return self.rates.saved(usage, at=clock.utcnow(), delivery=delivery)
+
+
+def with_further(steps: Iterable[PreparedStep]) -> Iterator[PreparedStep]:
+    """The steps with all that sends requests for them: other models, and what condenses."""
+    for step in steps:
+        yield step
+        yield from step.further
+        if step.condenser is not None:
+            yield step.condenser.step
 
 
 @dataclass(frozen=True, slots=True)

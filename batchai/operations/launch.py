@@ -21,7 +21,7 @@ from batchai.engine.lanes import Lane, Station
 from batchai.engine.outage import Outage
 from batchai.engine.progress import Progress
 from batchai.engine.runner import End, Reason, Runner
-from batchai.engine.step import PreparedStep
+from batchai.engine.step import PreparedStep, with_further
 from batchai.engine.watch import Watch
 from batchai.engine.worker import Origin, Worker
 from batchai.errors import StoreError
@@ -134,13 +134,14 @@ class Launch:
         """The lane of the step's account: each has limits and slots of its own, all one budget."""
         if step.account not in self._lanes:
             job, clock = self._opened.job, self._opened.clock
-            models = {one.model for one in self._opened.steps if one.account == step.account}
+            asked = with_further(self._opened.steps)
+            models = {one.model for one in asked if one.account == step.account}
             gate = Gate(
                 job.limits,
                 clock=clock,
                 budget=self._budget,
                 load=self._load,
-                past=_past(self._opened.store.reader, job.limits, clock, models | {step.model}),
+                past=_past(self._opened.store.reader, job.limits, clock, models),
             )
             outage = Outage(patience_seconds=job.limits.max_wait_seconds, clock=clock)
             self._lanes[step.account] = Lane(gate, outage)
@@ -253,9 +254,8 @@ class Launch:
 
     def _wake_up(self, seconds: float) -> None:
         """After a gap of the clock the old connections are gone, and so may be the old capacity."""
-        for step in self._opened.steps:
-            for one in (step, *step.further):
-                one.provider.reconnect()
+        for step in with_further(self._opened.steps):
+            step.provider.reconnect()
         for lane in self._lanes.values():
             lane.gate.restart()
         self._opened.console.say(

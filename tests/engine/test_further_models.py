@@ -8,11 +8,15 @@ from pathlib import Path
 
 import pytest
 
+from batchai.engine.runner import Reason
 from batchai.operations.plan import plan
 from batchai.operations.report import report
+from batchai.operations.status import status
+from batchai.operations.steer import stop
 from batchai.operations.verify import verify
 from batchai.simulator import Fault, FaultPlan, Rates, Settings, SimRequest, Simulator
 from tests.kit import PRICE, Workspace
+from tests.operations.launching import launched
 
 RATES = Rates(input_mtok=Decimal(1), output_mtok=Decimal(2))
 OWN, SECOND, THIRD = "gpt-5.4-mini", "gpt-5.4-nano", "gpt-4.1"
@@ -232,3 +236,23 @@ def test_the_report_shows_what_each_policy_cost_and_rescued(tmp_path: Path) -> N
         "fallback": (1, 1),
     }
     assert 0 < sum(line.cost_usd for line in made.policies) < made.total.cost_usd
+
+
+def test_the_windows_of_a_resumed_run_hold_what_other_models_of_the_account_were_asked(
+    tmp_path: Path,
+) -> None:
+    dated = "gpt-5.4-mini-2026-03-17"  # of the same family, so of the same limits
+    with Simulator(Settings(faults=_at(dated, Fault.REFUSED))) as sim:
+        top = f"fallback: [{_model(sim, OWN)}]\nlimits: {{requests_per_day: 5}}"
+        space = Workspace(tmp_path, sim.openai_url, model=f"openai/{dated}", top=top).write(2)
+        space.run()
+        assert len(sim.received) == 4
+        space.write(3)
+        with launched(space) as launch:
+            sim.wait_for(5, timeout_seconds=120)
+            while launch.summary is None and (status(space.job()).waits_for != "requests per day"):
+                pass
+            stop(space.job(), "job")
+        assert len(sim.received) == 5
+    assert launch.summary is not None
+    assert launch.summary.end.reason is Reason.STOPPED
