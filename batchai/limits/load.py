@@ -9,7 +9,7 @@ MOST_BYTES_IN_FLIGHT = 64 * 1024 * 1024
 class Load:
     """The bytes that one launch has in flight; its gates share it.
 
-    A request that is larger than `most` goes alone.
+    A request that is larger than `most` goes alone. Each gate holds one more, that waits.
     """
 
     def __init__(self, most: int = MOST_BYTES_IN_FLIGHT) -> None:
