@@ -176,8 +176,8 @@ class Launch:
             groups = await take_in_groups(store, step, window=most_concurrency(self._opened.job))
             if self._runner.stopped is not None:  # between two pools
                 return self._runner.stopped
-            station = replace(self._station(step), groups=groups)
-            station.lane.stations[-1] = station
+            station = self._station(step)
+            station.groups = groups
             counts = store.reader.state_counts(step.name)
             pending = counts.get(State.PENDING, 0)
             self._progress.to_send += pending
