@@ -13,7 +13,7 @@ from markupsafe import Markup, escape
 from batchai.reports.page.scales import Scale, round_ticks, short, time_ticks, time_words
 
 WIDTH, HEIGHT = 480, 230
-_LEFT, _RIGHT, _TOP, _BOTTOM = 52, 456, 16, 202
+_LEFT, _RIGHT, _TOP, _BOTTOM = 62, 448, 16, 202  # room for $0.0075 and for 18:33:25
 _BAR = 26  # height of a ranked bar with its gap
 _LABEL = 160  # width of its label
 _MOST_LABEL = 23  # characters
