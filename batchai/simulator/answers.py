@@ -133,9 +133,7 @@ class _Writer:
         result = [self.value(part, depth + 1) for part in schema.get("prefixItems", ())]
         least = schema.get("minItems", 0)
         most = schema.get("maxItems", max(least, 3))
-        length = (
-            least if depth >= DEPTH_BOUND else self._choose.randint(least, min(most, least + 2))
-        )
+        length = least if depth >= DEPTH_BOUND else self._between(least, min(most, least + 2))
         unique = schema.get("uniqueItems", False)
         for _ in range(
             100 * length
@@ -150,13 +148,17 @@ class _Writer:
     def _integer(self, schema: Mapping[str, Any]) -> int:
         step = int(schema.get("multipleOf", 1)) or 1
         low, high = _bounds(schema, 1)
-        return step * self._choose.randint(-(-int(low) // step), int(high) // step)
+        return step * self._between(-(-int(low) // step), int(high) // step)
+
+    def _between(self, low: int, high: int) -> int:
+        """Any from low to high; low where nothing lies between: a model answers to that too."""
+        return self._choose.randint(low, max(low, high))
 
     def _number(self, schema: Mapping[str, Any]) -> float:
         if "multipleOf" in schema:
             step = float(schema["multipleOf"])
             low, high = _bounds(schema, step)
-            return round(step * self._choose.randint(-int(-low // step), int(high // step)), 9)
+            return round(step * self._between(-int(-low // step), int(high // step)), 9)
         low, high = _bounds(schema, 1e-3)
         return min(high, max(low, round(self._choose.uniform(low, high), 3)))
 

@@ -101,6 +101,20 @@ def test_a_computed_answer_fits_its_schema(schema: dict[str, Any], prompt: str) 
     assert fitting(schema, prompt=prompt) == value
 
 
+@pytest.mark.parametrize(
+    "schema",
+    [
+        {"type": "integer", "minimum": 9, "maximum": 3},
+        {"type": "number", "multipleOf": 5, "minimum": 9, "maximum": 3},
+        {"type": "string", "minLength": 9, "maxLength": 3},
+        {"type": "array", "items": {"type": "null"}, "minItems": 3, "maxItems": 1},
+    ],
+    ids=["integer", "number", "string", "array"],
+)
+def test_a_schema_that_nothing_fits_is_answered_too(schema: dict[str, Any]) -> None:
+    assert not jsonschema_rs.is_valid(schema, fitting(schema, prompt="as a model would"))
+
+
 def test_enums_are_chosen_by_the_prompt() -> None:
     schema = {"enum": ["a", "b", "c"]}
     assert {fitting(schema, prompt=f"Item {n}") for n in range(50)} == {"a", "b", "c"}
