@@ -6,6 +6,7 @@ taken at the moment when the request left that brought the news, so late news mi
 """
 
 import math
+from collections import deque
 
 from batchai.domain import Standing
 from batchai.limits.refill import PERIOD_SECONDS, Refill, RefillWatch
@@ -14,12 +15,15 @@ from batchai.limits.windows import Obstacle, SlidingWindow
 OURS = 0.8  # of a limit, at most
 STEADY_RESERVED = 0.5  # of a bucket: what flows in can all be used, whatever the level
 AT_ONCE_RESERVED = 0.06  # for a burst just before a fixed window ends
-LEAST_RESERVED = 0.04  # of a sliding window
+LEAST_RESERVED = 0.046  # of a sliding window
 MOST_RESERVED = 0.2
-PRUDENCE = 2.0  # times the largest surprise is reserved
-MEMORY_SECONDS = 900.0  # in which a surprise fades to a third
-DOUBT_SECONDS = 60.0  # in which the caution of the beginning does
-GROWTH = 1.4  # a sliding window is filled at most so much faster than it would be kept full
+DOUBT = 0.1  # is reserved of a sliding window of which little is known
+DOUBT_SECONDS = 40.0  # in which the caution of the beginning fades to a third
+PRUDENCE = 2.6  # times the others' swing is reserved: bursts beyond that are rare
+SWING_SECONDS = 2.0  # from a burst to our hearing of it
+LOOK_SECONDS = 0.1
+MEMORY_SECONDS = 900.0  # of swings
+CATCH_UP = 0.4  # a sliding window is filled at most so much faster than it empties
 LEAST_PACE = 0.05  # of a limit
 PROBED = 0.02  # of a limit is spent on looking, when nothing else may leave
 LEAST_PROBE_SECONDS = 2.0
@@ -38,13 +42,14 @@ class Share:
         "_ceiling",
         "_debt",
         "_debt_at",
+        "_doubt",
+        "_held",
         "_is_given",
         "_known_at",
         "_pace",
-        "_peak",
         "_refill",
         "_reserve",
-        "_surprise",
+        "_swing",
         "_window",
         "asof",
         "limit",
@@ -64,13 +69,14 @@ class Share:
         self._debt = self._debt_at = 0.0
         self._refill = RefillWatch()
         self._known_at = at
-        self._base = self._peak = self._surprise = self._reserve = 0.0
+        self._held = deque[tuple[float, float]]()  # when, and what others held of the window
+        self._base = self._swing = self._doubt = self._reserve = 0.0
 
     def learn(self, standing: Standing, *, ours: float, at: float) -> None:
         """Take news that was true `at`, when our window held `ours`; never older than the last."""
         self._refill.watch(standing, at)
         self._base = standing.remaining + ours
-        self._notice_surprise(ours, at)
+        self._notice_swing(standing, at)
         self.asof = at
         self._reserve = self._reserved(at)
 
@@ -83,7 +89,7 @@ class Share:
         """
         level = self._level(used, now)
         if self._refill.kind is Refill.SLIDING:
-            self._set_pace(level)
+            self._set_pace(level, used)
         ahead = self._debt - (now - self._debt_at) * self._pace - BURST_SECONDS * self._pace
         if ahead > 0:
             return self._obstacle(ahead / self._pace)
@@ -100,13 +106,29 @@ class Share:
         self._debt = max(0.0, self._debt - (now - self._debt_at) * self._pace) + amount
         self._debt_at = now
 
-    def _notice_surprise(self, ours: float, at: float) -> None:
-        """How far the others have outrun us: at once we can only give way as our window empties."""
-        elapsed = min(at - self.asof, PERIOD_SECONDS)
-        given_way = elapsed / PERIOD_SECONDS * ours
-        self._peak = max(self._base, self._peak - given_way)
-        fading = math.exp(-elapsed / MEMORY_SECONDS)
-        self._surprise = max(self._surprise * fading, self._peak - self._base)
+    def _notice_swing(self, standing: Standing, at: float) -> None:
+        """How much faster or slower than just before the others' part of the window has grown.
+
+        A burst shows twice, as it comes and as it leaves the window; steady work never does. The
+        mean of fourth powers, since it is the rare large ones that a reserve is for.
+        """
+        held, others = self._held, self.limit - self._base
+        if not held:  # what does not remain is the others', or ours to keep after a restart
+            self._known_at = at
+            self._doubt = min(DOUBT, standing.remaining / self.limit)
+            held.append((at, others))
+            return
+        elapsed = at - held[-1][0]
+        if elapsed < LOOK_SECONDS:
+            return
+        held.append((at, others))
+        while held[1][0] <= at - 2 * SWING_SECONDS:
+            held.popleft()
+        before = next((part for then, part in reversed(held) if then <= at - SWING_SECONDS), None)
+        if before is not None:
+            swing = others - 2 * before + held[0][1]
+            weight = min(elapsed, SWING_SECONDS) / min(MEMORY_SECONDS, at - self._known_at)
+            self._swing += weight * (swing**4 - self._swing)
 
     def _reserved(self, at: float) -> float:
         """What stays free for the others' bursts."""
@@ -118,9 +140,9 @@ class Share:
             case Refill.AT_ONCE:
                 share = AT_ONCE_RESERVED
             case Refill.SLIDING:
-                doubt = MOST_RESERVED * math.exp((self._known_at - at) / DOUBT_SECONDS)
-                surprise = PRUDENCE * self._surprise / self.limit
-                share = min(MOST_RESERVED, max(LEAST_RESERVED, doubt, surprise))
+                doubt = self._doubt * math.exp((self._known_at - at) / DOUBT_SECONDS)
+                swing = PRUDENCE * self._swing**0.25 / self.limit
+                share = min(MOST_RESERVED, max(LEAST_RESERVED, doubt, swing))
         return share * self.limit
 
     def _level(self, used: float, now: float) -> float:
@@ -141,9 +163,9 @@ class Share:
             left += PERIOD_SECONDS
         return kept + (self.limit - self._reserve) * max(0.0, left) / PERIOD_SECONDS
 
-    def _set_pace(self, level: float) -> None:
+    def _set_pace(self, level: float, used: float) -> None:
         """Fill a sliding window evenly: only then it empties evenly when others need room."""
-        amount = min(self._ceiling, max(LEAST_PACE * self.limit, GROWTH * level))
+        amount = min(self._ceiling, max(LEAST_PACE * self.limit, level + CATCH_UP * used))
         self._pace = amount / PERIOD_SECONDS
 
     def _probe_seconds(self) -> float:
