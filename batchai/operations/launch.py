@@ -4,7 +4,7 @@ import asyncio
 import gc
 import signal
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import replace
 from datetime import timedelta
 from decimal import Decimal
@@ -28,8 +28,9 @@ from batchai.errors import StoreError
 from batchai.limits import Budget, Gate, Load, Past
 from batchai.operations.changes import Approach, scan_is_done, scan_of
 from batchai.operations.notify import Marks, Notifier
-from batchai.operations.opening import Opened, most_concurrency
+from batchai.operations.opening import Opened, key_names, most_concurrency
 from batchai.operations.reducing import take_in_groups
+from batchai.operations.signals import answered
 from batchai.reports.notice import News
 from batchai.reports.words import counted, span, tuned_words, usd
 from batchai.spec import spec_identity
@@ -48,7 +49,7 @@ STOPPED = 3
 _SHOW_SECONDS = 0.25
 _STALL_SECONDS = 300.0  # before somebody far away is told
 _COLLECTIONS = (50_000, 20, 100)  # new objects, and rounds, between collections
-_SIGNALS = {signal.SIGINT: Reason.INTERRUPTED, signal.SIGTERM: Reason.TERMINATED}
+_REASONS = {signal.SIGINT: Reason.INTERRUPTED, signal.SIGTERM: Reason.TERMINATED}
 
 
 class Launch:
@@ -215,14 +216,22 @@ class Launch:
     ) -> End:
         heartbeat = asyncio.create_task(self._show())
         try:
-            with self._signals(), _rare_collections():
+            self._opened.stop.connect(lambda: self._interrupt(Reason.INTERRUPTED))
+            with answered(lambda number: self._interrupt(_REASONS[number])), _rare_collections():
                 end = await self._runner.run(self._opened.store.reader, intake, only=only)
-                return end if only is not None else await self._reduce(end)
+                end = end if only is not None else await self._reduce(end)
+                return self._naming_the_key(end)
         finally:
             heartbeat.cancel()
             if self._leaves_at is not None:
                 self._leaves_at.cancel()
             self._opened.console.show(self._progress, None)
+
+    def _naming_the_key(self, end: End) -> End:
+        names = key_names(self._opened.job) if end.reason is Reason.AUTH else ()
+        if not names:
+            return end
+        return replace(end, detail=f"{end.detail} (the key of {' or '.join(names)})")
 
     async def _show(self) -> None:
         clock = self._opened.clock
@@ -271,22 +280,6 @@ class Launch:
         event = Event(self._opened.clock.utcnow(), action, said)
         ledger = self._opened.store.ledger
         await ledger.steer(self.run.id, event, budget=budget, launch_id=self._id)
-
-    @contextmanager
-    def _signals(self) -> Iterator[None]:
-        """SIGINT and SIGTERM (main thread only) and the stop button drain; a second one leaves."""
-        loop = asyncio.get_running_loop()
-        self._opened.stop.connect(lambda: self._interrupt(Reason.INTERRUPTED))
-        taken = []
-        for number, reason in _SIGNALS.items():
-            with suppress(NotImplementedError, ValueError, RuntimeError):
-                loop.add_signal_handler(number, self._interrupt, reason)
-                taken.append(number)
-        try:
-            yield
-        finally:
-            for number in taken:
-                loop.remove_signal_handler(number)
 
     def _interrupt(self, reason: Reason) -> None:
         if self._is_interrupted:

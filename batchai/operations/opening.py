@@ -18,6 +18,7 @@ from batchai.errors import ProviderError, SourceError, SpecError
 from batchai.limits import Calibration
 from batchai.operations.console import Console, StopButton
 from batchai.operations.functions import checks_of
+from batchai.operations.signals import answered, unheard
 from batchai.pricing import Rates, price_for
 from batchai.prompts import Asking, Prompts, fields_used
 from batchai.providers import Provider, file_rules, key_variables, open_provider
@@ -185,7 +186,8 @@ async def opened(
                 stop=stop or StopButton(),
             )
         finally:
-            await store.close()
+            with answered(unheard):
+                await store.close()
 
 
 def rates_of(job: Job) -> dict[str, Rates]:
@@ -201,6 +203,12 @@ def rates_of(job: Job) -> dict[str, Rates]:
         for step in steps
         for identity in (_identity(step.model),)
     }
+
+
+def key_names(job: Job) -> tuple[str, ...]:
+    """The environment variables that the job's keys come from."""
+    names = (name for step in _all_steps(job) for name in key_variables(step.model))
+    return tuple(dict.fromkeys(names))
 
 
 @asynccontextmanager

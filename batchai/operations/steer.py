@@ -5,6 +5,7 @@ of the run that is not over yet, and holds when it goes on.
 """
 
 import asyncio
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -20,6 +21,7 @@ from batchai.store.history import Action, Event, history, steering
 from batchai.store.lock import is_held
 
 _ANSWER_SECONDS = 10.0  # a launch on a slow disk writes it down first
+_CALLS, _CALL_AGAIN_SECONDS = 20, 0.25  # a launch that has just begun listens soon
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,9 +86,13 @@ def _tell(job: Job, request: Request) -> dict[str, Any] | None:
     """The launch's answer; None where nothing is at work. Raises RefusedError."""
     if not is_at_work(job):
         return None
-    answer = call(job.store_path, request, timeout_seconds=_ANSWER_SECONDS)
-    if answer is not None or not is_at_work(job):
-        return answer
+    for _ in range(_CALLS):
+        answer = call(job.store_path, request, timeout_seconds=_ANSWER_SECONDS)
+        if answer is not None or not is_at_work(job):
+            return answer
+        if not HAS_SOCKETS:
+            break
+        time.sleep(_CALL_AGAIN_SECONDS)
     why = "" if HAS_SOCKETS else "; that needs unix sockets, which Windows does not have"
     raise RefusedError(
         f"{job.name}: is at work, but takes no commands{why}: stop it there with Ctrl-C, and say "

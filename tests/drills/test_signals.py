@@ -16,7 +16,14 @@ from batchai.domain import ResultRow
 from batchai.errors import StoreError
 from batchai.simulator import Fault, Latency, Settings, Simulator, first_attempts
 from tests.drills.conftest import Figures, Scale
-from tests.drills.jobs import CONCURRENCY, assert_done, repeats, workspace
+from tests.drills.jobs import (
+    CONCURRENCY,
+    assert_done,
+    database,
+    is_sound,
+    repeats,
+    workspace,
+)
 from tests.drills.processes import Finished, end_of, finish, injecting, started
 from tests.kit import KEY, Workspace
 
@@ -131,6 +138,26 @@ def test_a_second_signal_leaves_at_once_and_costs_at_most_what_was_in_flight(
         assert sent < ITEMS
     assert_done(space, reference)
     figures(promise=7, signals=2, lost=0, doubled=again, bound=CONCURRENCY)
+
+
+def test_signals_while_the_store_closes_change_nothing(
+    tmp_path: Path, scale: Scale, figures: Figures
+) -> None:
+    for number in SIGNALS[: scale(1, 2)]:
+        with Simulator() as sim:
+            space = workspace(tmp_path / number.name, sim, 20)
+            assert space.run("input.limit=10").exit_code == 0
+            store = space.job().store_path
+            # of a store that is there, the database itself is only written when it is closed
+            at_closing = injecting(f"pwrite64:signal={number.name}:when=1+", paths=[store])
+            end = finish([*at_closing, *space.command("run", "--yes")], space.folder)
+
+        assert end.code == 0, end.errors
+        assert "Traceback" not in end.errors
+        assert "20 succeeded" in end.output
+        with database(store) as connection:
+            assert is_sound(connection)
+    figures(promise=7, signals=scale(1, 2), lost=0, doubled=0)
 
 
 def _struck_at(space: Workspace, call: str, point: int, number: signal.Signals) -> Finished:

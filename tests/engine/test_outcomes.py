@@ -96,6 +96,7 @@ def test_what_no_item_is_to_blame_for_stops_the_run_and_leaves_the_rest_pending(
 
         assert summary.exit_code == 3
         assert summary.end.reason is reason
+        assert ("the key of SIM_KEY" in summary.end.detail) == (fault is Fault.AUTH)
         assert len(sim.received) <= 2
     assert {row.state for row in space.results()} == {"pending"}
 

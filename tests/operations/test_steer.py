@@ -190,6 +190,16 @@ def test_stop_finishes_what_is_in_flight_and_can_be_resumed(
     assert len(prompts_of(sim.received)) == len(set(prompts_of(sim.received))) == 30
 
 
+def test_a_launch_that_has_just_begun_is_told_too(space: Workspace, sim: Simulator) -> None:
+    process = space.start("run", "--yes")
+    while not steer.is_at_work(space.job()):  # before it takes commands
+        assert process.poll() is None
+    steer.stop(space.job(), "job.yaml", now=True)
+    output, errors = process.communicate(timeout=120)
+    assert "stopped by `batchai stop`" in (output + errors).lower()
+    sim.release()
+
+
 def test_stop_now_leaves_at_once_and_what_was_in_flight_is_unknown(
     space: Workspace, sim: Simulator
 ) -> None:
