@@ -84,7 +84,7 @@ def _counts(summary: RunSummary) -> str:
     counts = summary.counts
     succeeded = f"{counts.get(State.SUCCEEDED, 0):,} succeeded"
     pending = counts.get(State.PENDING, 0)
-    if before := sum(counts.values()) - pending - summary.progress.settled:
+    if before := sum(counts.values()) - pending - summary.progress.settled_items:
         was = "1 item was" if before == 1 else f"{before:,} items were"
         succeeded += f" ({was} done before, nothing is sent twice)"
     parts = [succeeded]

@@ -41,6 +41,11 @@ class Progress:
         return self.succeeded + self.failed.total()
 
     @property
+    def settled_items(self) -> int:
+        """The same without groups, which begin when all items are at their end."""
+        return min(self.settled, self.to_send - self.groups) if self.groups else self.settled
+
+    @property
     def moved(self) -> object:
         """Is another when the launch came forward: items found or settled, answers paid."""
         return self.settled, self.to_send, self.changes.total(), self.input_tokens

@@ -357,6 +357,7 @@ def test_failed_groups_are_told_by_the_run_the_status_and_show(tmp_path: Path) -
         total = "total: {reduce: {of: note, by: item.id}, prompt: 'Sum {{ group }}'}"
         end = space.steps("note: {prompt: 'Note {{ item.text }}'}", total).run()
     assert end.exit_code == 1
+    assert run_text(end, "job").startswith("3 succeeded\n")  # and none was done before
     told = [
         "reduction total: 3 groups · 1 failed · 2 succeeded",
         "  k1  refused  node 1: the model refused",
