@@ -35,13 +35,16 @@ def plan_text(plan: Plan, name: str) -> str:
         if number:
             cost = survey.cost_by_change.get(change.value)
             price = "" if cost is None or plan.is_free else usd(cost)
-            rows.append(f"  {words:<34} {number:>12,}  {price:>10}")
+            rows.append(f"  {words:<34} {number:>12,}  {price:>10}".rstrip())
     if survey.removed:
         rows.append(f"  {'left the input, stay in the store':<34} {survey.removed:>12,}")
     if plan.failed:
-        rows.append(f"  {'failed (of these; run --retry failed)':<34} {plan.failed:>9,}")
+        rows.append(f"  {'of these failed (run --retry failed)':<36} {plan.failed:>10,}")
     if survey.bad_rows:
         rows.append(f"  {'bad rows':<34} {survey.bad_rows:>12,}")
+    if not any(survey.requests.values()):
+        follow = f"run {name} --retry failed" if plan.failed else f"report {name}"
+        return "\n".join(["A run would send nothing:", *rows, f"Next: batchai {follow}"])
     lines = [f"A run would send {counted(survey.to_send, 'item')}:", *rows, *_step_lines(plan)]
     lines.append(
         f"Tokens: about {estimate.input_tokens:,} in, {estimate.output_tokens:,} out "
