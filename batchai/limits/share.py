@@ -15,7 +15,7 @@ from batchai.limits.windows import Obstacle, SlidingWindow
 OURS = 0.8  # of a limit, at most
 STEADY_RESERVED = 0.5  # of a bucket: what flows in can all be used, whatever the level
 AT_ONCE_RESERVED = 0.06  # for a burst just before a fixed window ends
-LEAST_RESERVED = 0.046  # of a sliding window
+LEAST_RESERVED = 0.05  # of a sliding window
 MOST_RESERVED = 0.2
 DOUBT = 0.1  # is reserved of a sliding window of which little is known
 DOUBT_SECONDS = 40.0  # in which the caution of the beginning fades to a third

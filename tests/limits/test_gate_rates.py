@@ -69,24 +69,38 @@ def test_a_full_start_does_not_admit_twice_the_limit_in_the_first_minute() -> No
     assert len(stamps) == 300
 
 
-def test_token_limits_are_used_although_the_length_of_answers_is_uncertain() -> None:
-    """Slots × max_tokens are 10 % of the limit: no more is lost to what is only reserved."""
+@pytest.mark.parametrize(
+    ("limits", "slots"),
+    [
+        (Limits(output_tokens_per_minute=60_000, concurrency=16), 16),
+        (Limits(input_tokens_per_minute=60_000, concurrency=16), 16),
+        (Limits(tokens_per_minute=60_000, concurrency=8), 8),
+    ],
+    ids=["output", "input", "both together"],
+)
+def test_token_limits_are_used_although_the_length_of_answers_is_uncertain(
+    limits: Limits, slots: int
+) -> None:
+    """Slots × what is reserved are 10 % of the limit: no more is lost to what is only reserved."""
     clock, rng = VirtualClock(), random.Random(4)
-    limit, slots, max_tokens = 60_000, 16, 375
-    written: list[tuple[float, int]] = []
+    limit, most = 60_000, 375
+    counted: list[tuple[float, int]] = []
 
     async def main() -> None:
-        gate = Gate(Limits(output_tokens_per_minute=limit, concurrency=slots), clock=clock)
+        gate = Gate(limits, clock=clock)
         begin = clock.monotonic()
 
         async def work() -> None:
             while clock.monotonic() - begin < 600:
-                permit = await gate.acquire(Ask(50, max_tokens))
-                at, tokens = clock.monotonic() - begin, rng.randint(1, max_tokens)
-                await clock.sleep(rng.lognormvariate(0, 0.5))
-                written.append((at, tokens))
+                permit = await gate.acquire(Ask(most, most))
+                at = clock.monotonic() - begin
+                read, written = rng.randint(1, most), rng.randint(1, most)
+                await clock.sleep(rng.lognormvariate(0, 0.5) / 2)
+                of_answer = written if limits.input_tokens_per_minute is None else 0
+                of_prompt = read if limits.output_tokens_per_minute is None else 0
+                counted.append((at, of_prompt + of_answer))
                 gate.succeeded()
-                permit.settle(input_tokens=50, output_tokens=tokens, cost=NO_COST)
+                permit.settle(input_tokens=read, output_tokens=written, cost=NO_COST)
                 permit.release()
 
         async with asyncio.TaskGroup() as group:
@@ -95,9 +109,9 @@ def test_token_limits_are_used_although_the_length_of_answers_is_uncertain() -> 
 
     run_virtual(main())
 
-    assert sum(tokens for at, tokens in written if at < 600) >= 0.9 * limit * 10
-    for end, _ in written[::50]:
-        assert sum(tokens for at, tokens in written if end - 60 < at <= end) <= limit
+    assert sum(tokens for at, tokens in counted if at < 600) >= 0.9 * limit * 10
+    for end, _ in counted[::50]:
+        assert sum(tokens for at, tokens in counted if end - 60 < at <= end) <= limit
 
 
 def test_arrival_jitter_of_a_quarter_second_breaks_no_limit_at_the_server() -> None:
