@@ -51,6 +51,22 @@ def test_a_job_is_checked_tried_run_exported_and_reported(sim: Simulator, capsys
     assert len(sim.received) == 10
 
 
+@pytest.mark.parametrize("model", ["openai/gpt-5.4-mini", "anthropic/claude-haiku-4-5"])
+def test_answers_are_shown_as_they_are_written(
+    sim: Simulator, space: Workspace, capsys: Printed, model: str
+) -> None:
+    space.model = model
+    space.url = sim.openai_url if model.startswith("openai") else sim.url
+    space.write(10)
+    assert main(["try", "job", "-n", "2", "--stream"]) == 0
+    printed = capsys.readouterr()
+    assert [received.body["stream"] for received in sim.received] == [True, True]
+    first, second = printed.err.split("── k1 ──")
+    assert '── k0 ──\n{"mood": "' in first
+    assert '\n{"mood": "' in second
+    assert "2 of 2 valid, kept" in printed.out
+
+
 def test_money_is_not_spent_without_a_word(sim: Simulator, capsys: Printed) -> None:
     assert main(["run", "job"]) == 2
     assert "10 items, about $" in (said := capsys.readouterr().err)
