@@ -12,6 +12,7 @@ _FAILURES = _AT_ONCE | _AFTER_SOME
 _IN_A_ROW = 8  # failures that make an outage of what may be an item's own trouble
 _FIRST_HOLD_SECONDS = 0.5
 _LONGEST_HOLD_SECONDS = 60.0
+_MOST_BETWEEN_SECONDS = 75.0  # from a hold to the next request: jitter, an item's own wait
 _FIRST_PATIENCE_SECONDS = 60.0  # nothing was ever served: a wrong address rather than an outage
 
 
@@ -29,7 +30,8 @@ class Outage:
     in a row, or more than the retry quota pays for. Holds double up to a minute, and a Retry-After
     is never undercut. Once it is known that waiting a little was not enough, the provider is probed
     with one request at a time: an outage costs one burst and then a request a minute, however many
-    items wait. The first request that is served ends it. patience_seconds: `max_wait`.
+    items wait. The first request that is served ends it. patience_seconds: `max_wait`; a time in
+    which nothing was sent for reasons of our own (a pause, a limit) takes nothing of it.
     """
 
     def __init__(self, *, patience_seconds: float, clock: Clock) -> None:
@@ -38,6 +40,7 @@ class Outage:
         self._quota = RetryQuota()
         self._has_served = False
         self._since: float | None = None
+        self._failed_at = 0.0  # the last time
         self._row = 0
         self._level = 0
         self._probes = False
@@ -57,13 +60,17 @@ class Outage:
         """Whether such a failure is the provider's now, not the item's."""
         return self._row >= _IN_A_ROW and outcome in _AFTER_SOME
 
-    def take(self, reply: Reply) -> Hold | None:
-        """Take a reply in; returns how what would leave next is to be held back."""
+    def take(self, reply: Reply, *, asked_seconds: float = 0.0) -> Hold | None:
+        """Take a reply in; returns how what would leave next is to be held back.
+
+        asked_seconds: since its request was sent.
+        """
         outcome = reply.outcome
         if outcome not in _FAILURES:
             self._end()
             return None
         now = self._clock.monotonic()
+        self._leave_out_own_time(now, asked_seconds)
         self._note(reply, now)
         if outcome in _AT_ONCE:
             self._deepen(now, reply.retry_after_seconds or 0.0)
@@ -96,9 +103,18 @@ class Outage:
             self._row = self._level = 0
             self._probes = False
 
+    def _leave_out_own_time(self, now: float, asked_seconds: float) -> None:
+        """A long silence before this request was ours: the outage is as much younger."""
+        if self._since is None:
+            return
+        silence = now - asked_seconds - max(self._failed_at, self._held_until)
+        if silence > _MOST_BETWEEN_SECONDS:
+            self._since += silence
+
     def _note(self, reply: Reply, now: float) -> None:
         self._has_served |= reply.status is not None  # it is there, and speaks
         self._since = now if self._since is None else self._since
+        self._failed_at = now
         self._row += 1
         outcome = reply.outcome.value
         self.reason = f"{outcome}: {reply.detail}" if reply.detail else outcome

@@ -167,7 +167,8 @@ class Worker:
         await self._ledger.open_attempt(attempt)
         started = clock.monotonic()
         reply, result = await self._exchange(work, prepared)
-        if (held := self._outage.take(reply)) is not None:
+        asked_seconds = clock.monotonic() - started
+        if (held := self._outage.take(reply, asked_seconds=asked_seconds)) is not None:
             self._hold(*held)  # at once: the commit takes its time
         if reply.limits is not None:
             permit.heed(reply.limits)

@@ -149,6 +149,37 @@ def test_patience_is_short_where_nothing_was_ever_there(
     run_virtual(main())
 
 
+def test_a_time_in_which_nothing_was_sent_takes_nothing_of_the_patience() -> None:
+    """A pause of the user, or a limit per day, between two failures."""
+
+    async def main() -> None:
+        clock = VirtualClock()
+        outage = an_outage(clock, patience=3600)
+        held(outage, GOOD, RATE_LIMITED)
+        await clock.sleep(86_400)
+        outage.take(RATE_LIMITED, asked_seconds=2)
+        assert not outage.is_over_patience()
+        for _ in range(61):  # held by the outage itself
+            await clock.sleep(60)
+            outage.take(RATE_LIMITED)
+        assert outage.is_over_patience()
+
+    run_virtual(main())
+
+
+def test_a_request_that_hangs_is_no_silence_of_ours() -> None:
+    async def main() -> None:
+        clock = VirtualClock()
+        outage = an_outage(clock, patience=1200)
+        held(outage, GOOD, OVERLOADED)
+        for _ in range(2):
+            await clock.sleep(600)
+            outage.take(Reply(Outcome.TIMED_OUT), asked_seconds=599)
+        assert outage.is_over_patience()
+
+    run_virtual(main())
+
+
 def test_an_hour_of_outage_costs_a_bounded_number_of_requests_and_is_survived(
     tmp_path: Path,
 ) -> None:
