@@ -272,11 +272,11 @@ class Gate:
 
     def _remember(self, past: Iterable[Past]) -> None:
         now = self._clock.monotonic()
-        for request in sorted(past, key=lambda request: request.age_seconds, reverse=True):
-            age = max(0.0, request.age_seconds)  # the wall clock may have been set back
+        for sent in sorted(past, key=lambda sent: sent.age_seconds, reverse=True):
+            age = max(0.0, sent.age_seconds)  # the wall clock may have been set back
             for window in self._windows:
                 if age < window.period_seconds:
-                    window.add(now - age, request.input_tokens, request.output_tokens)
+                    window.add(now - age, sent.input_tokens, sent.output_tokens, sent.requests)
 
 
 def _pacer(requests_per_minute: int | None) -> AsyncLimiter | None:

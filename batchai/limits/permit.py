@@ -26,11 +26,15 @@ class Ask:
 
 @dataclass(frozen=True, slots=True)
 class Past:
-    """A request of an earlier process, from the ledger: what still counts after a restart."""
+    """Requests of earlier processes, from the ledger: what still counts after a restart.
+
+    age_seconds: of the newest of them.
+    """
 
     age_seconds: float
     input_tokens: int
     output_tokens: int
+    requests: int = 1
 
 
 class Permit:

@@ -109,8 +109,11 @@ class SlidingWindow:
                 return f"{measure}_per_{self.period}", cap, amount
         return None
 
-    def add(self, now: float, input_tokens: int, output_tokens: int) -> Entry:
-        """Count one request at `now`, never before the last one; returns the entry it is in."""
+    def add(self, now: float, input_tokens: int, output_tokens: int, requests: int = 1) -> Entry:
+        """Count a request at `now`, never before the last one; returns the entry it is in.
+
+        requests: more where their sums are added; none of them newer than `now`.
+        """
         entries = self._entries
         if entries and now - entries[-1].begin < self._resolution:
             entry = entries[-1]
@@ -118,8 +121,8 @@ class SlidingWindow:
         else:
             entry = Entry(now)
             entries.append(entry)
-        entry.requests += 1
-        self.requests += 1
+        entry.requests += requests
+        self.requests += requests
         self.correct(entry, input_tokens, output_tokens)
         return entry
 

@@ -373,9 +373,13 @@ def _past(reader: Reader, limits: Limits, clock: Clock, models: set[str]) -> lis
         limits.output_tokens_per_day,
     )
     span = timedelta(days=1) if any(per_day) else timedelta(minutes=1)
-    now = clock.utcnow()
-    recent = reader.recent_attempts(to_ms(now - span - timedelta(seconds=1)), models)
+    now, more = clock.utcnow(), timedelta(seconds=1)
+    recent = reader.recent_attempts(
+        to_ms(now - span - more), models, exact_since_ms=to_ms(now - timedelta(minutes=1) - more)
+    )
     return [
-        Past((now - attempt.sent_at).total_seconds(), attempt.input_tokens, attempt.output_tokens)
-        for attempt in recent
+        Past(
+            (now - sent.sent_at).total_seconds(), sent.input_tokens, sent.output_tokens, sent.number
+        )
+        for sent in recent
     ]

@@ -3,7 +3,7 @@
 import threading
 from array import array
 from collections import Counter
-from collections.abc import Callable, Container, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
 from decimal import Decimal
 from itertools import groupby
@@ -31,7 +31,7 @@ from batchai.store.rows import (
     DatabaseRow,
     Launch,
     PendingItem,
-    RecentAttempt,
+    RecentAttempts,
     Run,
     StoredItem,
     StoredStep,
@@ -330,43 +330,23 @@ class Reader:
         )
         return [attempt_of(row) for row in self._all(query)]
 
-    def recent_attempts(self, since_ms: int, models: Container[str]) -> list[RecentAttempt]:
+    def recent_attempts(
+        self, since_ms: int, models: Collection[str], *, exact_since_ms: int
+    ) -> list[RecentAttempts]:
         """Attempts at these models since then, for a gate's windows; open ones at their
-        reservation."""
-        attempts = tables.attempts
-        query = (
-            select(
-                attempts.c.sent_at,
-                attempts.c.outcome,
-                attempts.c.input_estimate,
-                attempts.c.max_tokens,
-                (attempts.c.uncached_input + attempts.c.cache_write_5m + attempts.c.cache_write_1h),
-                attempts.c.output,
-                attempts.c.model,
-            )
-            .order_by(attempts.c.id.desc())
-            .execution_options(yield_per=1000)
+        reservation. One by one since `exact_since_ms`, those before it summed by the minute: a day
+        may hold millions."""
+        used = "uncached_input + cache_write_5m + cache_write_1h"
+        known = f"coalesce(outcome, 'unknown') != 'unknown' AND {used} + output > 0"
+        rows = self.query(
+            f"SELECT max(sent_at), sum(CASE WHEN {known} THEN {used} ELSE input_estimate END), "  # noqa: S608
+            f"sum(CASE WHEN {known} THEN output ELSE max_tokens END), count(*) FROM attempts "
+            "WHERE id > coalesce((SELECT id FROM attempts WHERE sent_at < :since "
+            "ORDER BY id DESC LIMIT 1), 0) AND model IN :models "
+            "GROUP BY CASE WHEN sent_at < :exact THEN -(sent_at / 60000) ELSE id END",
+            {"since": since_ms, "exact": exact_since_ms, "models": tuple(models)},
         )
-        found = []
-        with self._lock, self._reading():
-            for (
-                sent,
-                outcome,
-                estimate,
-                max_tokens,
-                used,
-                output,
-                model,
-            ) in self._connection.execute(query):
-                if sent < since_ms:
-                    break
-                if model not in models:
-                    continue
-                known = outcome not in (None, "unknown") and used + output > 0
-                tokens = (used, output) if known else (estimate, max_tokens)
-                found.append(RecentAttempt(from_ms(sent), *tokens))
-            self._connection.rollback()
-        return found
+        return [RecentAttempts(from_ms(sent), *sums) for sent, *sums in rows]
 
     def is_empty(self) -> bool:
         """Whether no item was ever taken in."""

@@ -114,12 +114,13 @@ class AttemptRow:
 
 
 @dataclass(frozen=True, slots=True)
-class RecentAttempt:
-    """What an attempt counts in the gate's windows."""
+class RecentAttempts:
+    """What attempts count in the gate's windows; `sent_at` is that of the newest of them."""
 
     sent_at: datetime
     input_tokens: int
     output_tokens: int
+    number: int
 
 
 def run_of(row: DatabaseRow) -> Run:

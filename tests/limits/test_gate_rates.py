@@ -159,6 +159,20 @@ def test_a_past_from_the_future_counts_as_now_and_an_old_one_not_at_all() -> Non
     assert run_virtual(main()) == pytest.approx(60.25, abs=0.1)
 
 
+def test_a_minute_of_earlier_requests_counts_as_many() -> None:
+    clock = VirtualClock()
+
+    async def main() -> float:
+        past = [Past(3600, 100, 50, requests=48), Past(5, 1, 1)]
+        gate = Gate(Limits(requests_per_day=50), clock=clock, past=past)
+        begin = clock.monotonic()
+        for _ in range(2):
+            finish(await gate.acquire(SMALL))
+        return clock.monotonic() - begin
+
+    assert run_virtual(main()) == pytest.approx(86_400 - 3600, abs=1)
+
+
 def test_a_day_limit_holds_over_days() -> None:
     clock = VirtualClock()
 

@@ -1,23 +1,27 @@
 """Opening a store: whose it is, who may, where it may lie, and what dead launches left."""
 
+import asyncio
 import signal
 import sqlite3
 import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import closing
+from dataclasses import replace
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
 from sqlalchemy import create_engine
 from sqlalchemy.exc import OperationalError
 
-from batchai.domain import State
+from batchai.domain import State, Usage
 from batchai.errors import RefusedError, StoreBusyError, StoreError
 from batchai.store import Reader, Store, open_reader
 from batchai.store.dialect import unusable
 from batchai.store.files import set_aside
 from batchai.store.migrations import VERSION
+from batchai.store.values import to_ms
 from tests.store.books import (
     COST,
     WORST,
@@ -316,3 +320,42 @@ def test_a_folder_that_cannot_be_made_is_refused(tmp_path: Path) -> None:
     (tmp_path / ".batchai").touch()
     with pytest.raises(StoreError, match="cannot be made"):
         open_store(tmp_path)
+
+
+def test_what_a_gate_is_told_of_a_day_is_summed_by_the_minute(tmp_path: Path) -> None:
+    """And one by one of the last minute, open ones at their reservation."""
+    sent = {1: -90_000, 2: -600, 3: -599, 4: -500, 5: -30, 6: -30}  # seconds from now
+
+    async def main() -> None:
+        store = open_store(tmp_path)
+        begin(store)
+        await add_items(store, len(sent))
+        for item_id, seconds in sent.items():
+            at = EPOCH + timedelta(seconds=seconds)
+            attempt = replace(an_attempt(store, item_id), sent_at=at)
+            await store.ledger.open_attempt(attempt)
+            if item_id != 6:
+                await close(store, attempt, usage=Usage(7, cache_read=100, output=5))
+        model = an_attempt(store, 1).model
+
+        def recent(*models: str) -> list[tuple[float, int, int, int]]:
+            found = store.reader.recent_attempts(
+                to_ms(EPOCH - timedelta(days=1)),
+                models,
+                exact_since_ms=to_ms(EPOCH - timedelta(minutes=1)),
+            )
+            return sorted(
+                ((of.sent_at - EPOCH).total_seconds(), of.input_tokens, of.output_tokens, of.number)
+                for of in found
+            )
+
+        open_one = an_attempt(store, 6)
+        assert recent(model, "other") == [
+            (-599, 14, 10, 2),
+            (-500, 7, 5, 1),
+            *sorted([(-30, 7, 5, 1), (-30, open_one.input_tokens, open_one.max_tokens, 1)]),
+        ]
+        assert recent("other") == []
+        await store.close()
+
+    asyncio.run(main())
