@@ -11,7 +11,7 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import ColumnElement, insert, select, text, tuple_, update
+from sqlalchemy import ColumnElement, insert, inspect, select, text, tuple_, update
 from sqlalchemy.engine import Connection
 from sqlalchemy.exc import SQLAlchemyError
 
@@ -31,13 +31,14 @@ from batchai.store.spool import Spool
 from batchai.store.values import estimate_to_json, to_json, to_ms
 
 _KEEP_FAILED = (
-    "CREATE TEMP TABLE failed AS SELECT id, state, error, tried FROM item_steps "
+    "CREATE TABLE retried AS SELECT id, state, error, tried FROM item_steps "
     "WHERE state IN ('failed', 'unknown')"
 )
 _TAKE_BACK = (
-    "UPDATE item_steps SET state = failed.state, error = failed.error, tried = failed.tried "
-    "FROM temp.failed AS failed WHERE item_steps.id = failed.id"
+    "UPDATE item_steps SET state = was.state, error = was.error, tried = was.tried "
+    "FROM retried AS was WHERE item_steps.id = was.id AND item_steps.state = 'pending'"
 )
+_FORGET_RETRIED = "DROP TABLE retried"
 
 _MAKE_UNKNOWN = (
     "UPDATE item_steps SET attempts = attempts + open.n, state = :state, outcome = 'unknown' "
@@ -82,6 +83,7 @@ class Store:
                 ensure_current(self._engine, path)
                 spool = Spool(path.with_suffix(".spool"), store_id=self._claim(job_path))
                 self._spooled = spool.take_in(self._engine)
+                self._take_back()
                 self.ledger = Ledger(self._engine, spool=spool)
                 self.reader = Reader(path)
             except BaseException:
@@ -211,19 +213,25 @@ class Store:
 
     @contextmanager
     def retrying(self, *, outcomes: frozenset[str] | None) -> Iterator[None]:
-        """`retry`, taken back where the block raises: a refused command changes nothing."""
+        """`retry`, taken back where the block raises: a refused command changes nothing. Where the
+        process dies in it, the next one to open the store takes it back."""
         with self._writing() as connection:
             connection.exec_driver_sql(_KEEP_FAILED)
         self.retry(outcomes=outcomes)
         try:
             yield
         except BaseException:
-            with self._writing() as connection:
-                connection.exec_driver_sql(_TAKE_BACK)
+            self._take_back()
             raise
-        finally:
-            with self._writing() as connection:
-                connection.exec_driver_sql("DROP TABLE temp.failed")
+        with self._writing() as connection:
+            connection.exec_driver_sql(_FORGET_RETRIED)
+
+    def _take_back(self) -> None:
+        """Items that a command made pending which did not come to its run."""
+        with self._writing() as connection:
+            if inspect(connection).has_table("retried"):
+                connection.exec_driver_sql(_TAKE_BACK)
+                connection.exec_driver_sql(_FORGET_RETRIED)
 
     def begin_scan(self, *, compare: bool, resumes: bool, fact: tuple[str, str]) -> None:
         """Before a scan; `fact` is kept in the same transaction, so that a launch which dies before

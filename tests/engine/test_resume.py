@@ -3,10 +3,12 @@
 import asyncio
 import itertools
 import os
+import signal
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import timedelta
 from decimal import Decimal
+from multiprocessing import get_context
 from pathlib import Path
 from typing import Any, Literal
 
@@ -24,6 +26,7 @@ from batchai.operations.run import RunOptions, RunSummary, run_job
 from batchai.operations.trial import try_items
 from batchai.operations.verify import verify
 from batchai.simulator import Fault, Settings, SimRequest, Simulator, first_attempts
+from batchai.spec import load_job
 from batchai.store import Reader
 from tests.kit import Workspace, prompts_of
 
@@ -174,6 +177,37 @@ def test_a_refused_retry_leaves_failed_items_failed(tmp_path: Path) -> None:
         assert len(sim.received) == 3
         retry = RunOptions(yes=True, retry=frozenset({"rejected"}))
         assert space.run(options=retry).exit_code == 0
+
+
+class _DiesAsked(Silence):
+    """Is killed while the price is on the screen."""
+
+    def ask(self, question: str) -> bool:
+        assert "Spend up to" in question
+        os.kill(os.getpid(), signal.SIGKILL)
+        return False
+
+
+def _retry_and_die(path: Path) -> None:
+    options = RunOptions(retry=frozenset())
+    asyncio.run(run_job(load_job(path), options, console=_DiesAsked()))
+
+
+def test_a_retry_that_is_killed_at_the_price_leaves_failed_items_failed(tmp_path: Path) -> None:
+    settings = Settings(faults=first_attempts(1, Fault.BAD_REQUEST, containing="number 1 "))
+    with Simulator(settings) as sim:
+        space = Workspace(tmp_path, sim.openai_url).write(3)
+        assert space.run().failures == {"rejected": 1}
+        before = space.results()
+
+        process = get_context("spawn").Process(target=_retry_and_die, args=(space.job_path,))
+        process.start()
+        process.join(60)
+        assert process.exitcode == -signal.SIGKILL
+
+        assert space.run().failures == {"rejected": 1}
+        assert space.results() == before
+        assert len(sim.received) == 3
 
 
 @pytest.mark.parametrize(
