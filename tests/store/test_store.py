@@ -140,7 +140,7 @@ async def test_damage_found_while_reading_is_a_store_error(tmp_path: Path) -> No
         for ask in (
             lambda: list(reader.results("main")),
             lambda: reader.pending("main", after=0, limit=9),
-            lambda: reader.recent_attempts(0, {"openai/m"}),
+            lambda: reader.recent_attempts(0, {"openai/m"}, exact_since_ms=0),
             lambda: reader.selected_but(b""),
             reader.last_run,
         ):
