@@ -1,10 +1,11 @@
 """`batchai purge`: a job's stored data really removed, or that of rows which left the input."""
 
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from batchai.engine.intake import SCAN_MARK
 from batchai.errors import ExportError, RefusedError, StoreError
 from batchai.exports.target import check_target
 from batchai.operations.console import Console
@@ -12,10 +13,12 @@ from batchai.operations.export import our_exports, written_places
 from batchai.reports.words import counted
 from batchai.spec.loading import shown_path
 from batchai.spec.models import Job
+from batchai.store import open_reader
 from batchai.store.dialect import writer_engine
 from batchai.store.erasing import everything_of, forget_removed, overwrite, remove_empty
 from batchai.store.lock import Lock
 from batchai.store.migrations import ensure_current
+from batchai.store.values import from_json
 
 _FINAL = "This cannot be undone."
 
@@ -67,7 +70,7 @@ def purge(
     with _held(path.with_suffix(".lock"), *(file for file in everything if file.suffix == ".lock")):
         if removed:
             others = [file for file in files if file.suffix == ".db" and file != path]
-            return Purge(forgotten=_forget(path), copies=tuple(others))
+            return Purge(forgotten=_forget(job), copies=tuple(others))
         files = [*everything_of(path, job_file=job.path.name), *exports]
         for file in files:
             overwrite(file)
@@ -113,12 +116,25 @@ def _result_files(job: Job) -> tuple[list[Path], list[Path]]:
     return ours, others
 
 
-def _forget(path: Path) -> int:
+def _forget(job: Job) -> int:
+    path = job.store_path
     if not path.exists():
         raise StoreError(f"{path}: no store, nothing to remove")
     engine = writer_engine(path)
     try:
         ensure_current(engine, path)
+        _refuse_unread(job)
         return forget_removed(engine)
     finally:
         engine.dispose()
+
+
+def _refuse_unread(job: Job) -> None:
+    """Until a changed input was read to its end, rows that stand in it may count as gone."""
+    with closing(open_reader(job.store_path)) as reader:
+        mark = from_json(reader.meta(SCAN_MARK) or "null")
+    if mark is not None and not (mark["done"] or mark["first"]):
+        raise RefusedError(
+            f"{job.name}: the input has not been read to its end since it changed, so that nobody "
+            f"knows which rows left it: batchai run {job.name}, then purge"
+        )

@@ -1,5 +1,6 @@
 """`purge`: what was stored is searched for byte by byte."""
 
+import asyncio
 import json
 import os
 import sqlite3
@@ -14,7 +15,9 @@ import pytest
 from batchai.cli import main
 from batchai.errors import RefusedError, StoreBusyError, StoreError
 from batchai.operations.backup import backup
+from batchai.operations.changes import approach_to, begin_scan
 from batchai.operations.console import Silence
+from batchai.operations.opening import opened
 from batchai.operations.purge import Purge, purge
 from batchai.operations.rehearse import rehearse
 from batchai.operations.run import RunOptions
@@ -134,6 +137,23 @@ def test_rows_that_left_the_input_are_forgotten_and_their_costs_kept(space: Work
     assert verify(job).different == 0
     space.write({"stays": "x", f"{CANARY} 3": "back again x"}).write_job(schema="{mood: string}")
     assert space.run().counts == {"succeeded": 2}
+
+
+def test_no_row_is_forgotten_before_a_changed_input_was_read_to_its_end(space: Workspace) -> None:
+    """A launch that dies in its scan leaves pending items out until they are seen again."""
+    space.write({**space.texts, "new": "x"}).write_job(schema="{mood: string}")
+
+    async def dies() -> None:
+        async with opened(space.job(), console=Silence()) as found:
+            await found.store.ledger.absorb([("reset_step", (1, "main"))])
+            approach = approach_to(found.job, found.source, found.store.reader, changed=None)
+            begin_scan(found.store, approach)
+
+    asyncio.run(dies())
+    with pytest.raises(RefusedError, match="not been read to its end"):
+        removing(space, removed=True)
+    space.run()
+    assert removing(space, removed=True).forgotten == 0
 
 
 def test_copies_that_may_still_hold_forgotten_rows_are_named(space: Workspace) -> None:
