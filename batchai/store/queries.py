@@ -71,7 +71,7 @@ _UNSELECTED = text(  # CROSS JOIN: begin with the few of the partial index
 )
 _STORED = text(
     "SELECT i.key, i.id, i.position, i.selected, i.row, s.step, s.state, s.fingerprint, "
-    "s.result IS NOT NULL FROM items AS i JOIN item_steps AS s ON s.item_id = i.id "
+    "s.result IS NOT NULL FROM items AS i LEFT JOIN item_steps AS s ON s.item_id = i.id "
     "AND s.part = 0 AND s.step IN :steps WHERE i.key IN :keys"
 ).bindparams(bindparam("keys", expanding=True), bindparam("steps", expanding=True))
 
@@ -238,8 +238,9 @@ class Reader:
         for key, item_id, position, selected, row, step, *rest in self._all(_STORED, values):
             if key not in found:
                 found[key] = StoredItem(item_id, position, bool(selected), row, {})
-            state, fingerprint, has_result = rest
-            found[key].steps[step] = StoredStep(STATES[state], fingerprint, bool(has_result))
+            if step is not None:
+                state, fingerprint, has_result = rest
+                found[key].steps[step] = StoredStep(STATES[state], fingerprint, bool(has_result))
         return found
 
     def has_pending_without_row(self) -> bool:

@@ -458,3 +458,13 @@ def test_a_stop_between_items_and_their_reduction_is_heard(
     assert (end.end.reason, end.exit_code, len(sim.received)) == (Reason.INTERRUPTED, 130, 6)
     assert space.run().run.id == end.run.id
     assert len(sim.received) == 7
+
+
+def test_steps_may_all_be_renamed_over_the_same_items(space: Steps, sim: Simulator) -> None:
+    for sends, names in enumerate((["old"], ["new"], ["first", "second"]), 1):
+        space.steps(*(f"{name}: {{prompt: 'Sort {{{{ item.id }}}}'}}" for name in names))
+        end = space.run(options=RERUN)
+        assert (end.end.reason, end.counts) == (Reason.FINISHED, {State.SUCCEEDED: 6})
+        assert list(space.exported()[0])[2:-2] == names
+        assert len(sim.received) == 6 * sends + 6 * (len(names) - 1)
+    assert verify(space.job()).different == 0
