@@ -2,11 +2,12 @@
 
 from collections.abc import Iterable, Iterator, Sequence
 from difflib import get_close_matches
-from itertools import islice
+from itertools import chain, islice
 
 from batchai.domain import MAIN_STEP
 from batchai.engine.scan import duplicate_key
 from batchai.errors import BadRowError, BatchaiError, SourceError, SpecError, TemplateError
+from batchai.limits import estimate_tokens
 from batchai.operations.export import check_exports, columns_of
 from batchai.operations.functions import checks_of
 from batchai.operations.opening import (
@@ -18,7 +19,7 @@ from batchai.operations.opening import (
     rates_of,
 )
 from batchai.operations.placing import models_of, placed
-from batchai.prompts import fields_used, needs_results
+from batchai.prompts import Rendered, fields_used, needs_results
 from batchai.providers import parameter_mistakes, turn_mistakes
 from batchai.schemas import AnswerSchema, schema_mistakes
 from batchai.sources import BAD_ROW_REMEDY, BadRow, Record, Source, key_of
@@ -221,7 +222,7 @@ def _bad_rows(head: Sequence[Record | BadRow], key_columns: tuple[str, ...]) -> 
 
 def _item_mistakes(job: Job, source: Source) -> Iterator[str]:
     """Every row that cannot be used, and every item that cannot be rendered."""
-    asked = [asking_of(job, step) for step in job.item_steps if not needs_results(step)]
+    asked = [(step, asking_of(job, step)) for step in job.item_steps if not needs_results(step)]
     for record in source.records():
         if isinstance(record, BadRow):
             yield f"{record.place}: {record.problem}"
@@ -231,12 +232,30 @@ def _item_mistakes(job: Job, source: Source) -> Iterator[str]:
                 key_of(record.fields, job.input.key)
         except BatchaiError as error:
             yield f"{record.place}: {error}"
-        for asking in asked:
+        for step, asking in asked:
             try:
-                asking.of(record.fields, {})
+                requests = asking.of(record.fields, {}).requests
             except TemplateError as error:
                 yield f"{record.place}: {error}"
+                continue
+            found = chain.from_iterable(_over_limits(job, step, one) for one in requests)
+            yield from (f"{record.place}: {line}" for line in islice(found, 1))
         yield from _ungrouped(job, (record,))
+
+
+def _over_limits(job: Job, step: Step, rendered: Rendered) -> Iterator[str]:
+    """A request that no window can ever admit, by its estimated size."""
+    texts = [rendered.system or "", *(message.content for message in rendered.messages)]
+    size = sum(map(estimate_tokens, texts))
+    for kind, needed in (("input_tokens", size), ("tokens", size + max_tokens_of(step))):
+        for period in ("minute", "day"):
+            name = f"{kind}_per_{period}"
+            limit = getattr(job.limits, name)
+            if limit is not None and needed > limit:
+                yield (
+                    f"limits.{name}: its request needs about {needed:,} tokens, the limit is "
+                    f"{limit:,}; raise the limit or shorten the item"
+                )
 
 
 def _fixed_value_mistakes(job: Job, step: Step) -> Iterator[str]:
@@ -263,7 +282,8 @@ def _fixed_values(policies: Policies) -> Iterator[tuple[str, dict[str, object]]]
 def _limit_mistakes(job: Job, step: Step) -> Iterator[str]:
     """A single request that no window can ever admit."""
     output = max_tokens_of(step)
-    for name in ("tokens_per_minute", "output_tokens_per_minute", "tokens_per_day"):
+    kinds, periods = ("tokens", "output_tokens"), ("minute", "day")
+    for name in (f"{kind}_per_{period}" for kind in kinds for period in periods):
         limit = getattr(job.limits, name)
         if limit is not None and output > limit:
             yield (

@@ -66,3 +66,23 @@ def test_a_mistake_is_told_with_line_field_and_remedy(
 def test_a_bound_that_lets_answers_grow_is_fine(tmp_path: Path) -> None:
     assert found(tmp_path, JOB + "on_truncated: {grow: 1024}\n") == []
     assert found(tmp_path, JOB.replace("512", "8000")) == []  # the default bound says nothing
+
+
+@pytest.mark.parametrize(
+    ("limit", "needed"),
+    [
+        ("input_tokens_per_minute: 100", "250"),
+        ("tokens_per_minute: 700", "762"),
+        ("input_tokens_per_day: 100", "250"),
+        ("tokens_per_day: 700", "762"),
+    ],
+)
+def test_a_request_that_no_window_can_admit_is_told_with_its_row(
+    tmp_path: Path, limit: str, needed: str
+) -> None:
+    found(tmp_path, JOB + f"limits: {{{limit}}}\n")
+    (tmp_path / "data.csv").write_text(f"id,text\n1,a\n2,{'x' * 1000}\n")
+    (mistake,) = check(load_job(tmp_path / "job.yaml"), every_item=True)
+    assert "data.csv:3: limits." in mistake
+    assert f"{limit.split(':')[0]}: its request needs about {needed} tokens" in mistake
+    assert mistake.endswith("raise the limit or shorten the item")
