@@ -24,7 +24,7 @@ from batchai.operations.changes import (
 from batchai.operations.check import refuse_mistakes
 from batchai.operations.console import Console, Silence, StopButton
 from batchai.operations.export import check_exports, export_after, flattened
-from batchai.operations.foretelling import Foretelling
+from batchai.operations.foretelling import MOST_TRIED, Foretelling
 from batchai.operations.launch import Launch, begin_or_continue, exit_code
 from batchai.operations.notify import Notifier
 from batchai.operations.opening import Items, Opened, opened
@@ -163,9 +163,9 @@ async def _run(found: Opened, options: RunOptions) -> RunSummary:
 
 def _foretelling(found: Opened, run: Run, survey: Survey | None) -> Foretelling | None:
     """What a run that begins now is expected to come to; its pilot has told that already."""
-    if run.attempts or run.estimate is not None or not found.source.reopens:
+    if run.attempts > MOST_TRIED or run.estimate is not None or not found.source.reopens:
         return None
-    return Foretelling(found, survey)
+    return Foretelling(found, survey, spent=run.cost)
 
 
 def _steering(found: Opened, options: RunOptions) -> Steering:

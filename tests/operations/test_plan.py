@@ -14,6 +14,7 @@ from batchai.domain import State
 from batchai.operations import report as operation
 from batchai.operations.pilot import pilot
 from batchai.operations.plan import plan
+from batchai.operations.trial import try_items
 from batchai.simulator import Fault, Settings, SimRequest, Simulator
 from tests.kit import ENVIRONMENT, KEY, Workspace
 from tests.operations.reported import RATES
@@ -134,6 +135,17 @@ def test_a_run_without_a_pilot_is_held_to_what_was_foretold_of_it(tmp_path: Path
     assert second.estimate.cost_low_usd <= second.tally.cost_usd <= second.estimate.cost_high_usd
     text = operation.to_text(operation.report(space.job()), "job")
     assert "estimated from what was done before: $" in text
+
+
+def test_a_run_that_was_tried_first_is_foretold_with_what_the_trial_spent(tmp_path: Path) -> None:
+    with Simulator() as sim:
+        space = Workspace(tmp_path, sim.openai_url, top="budget_usd: 1").write(ROWS)
+        tried = asyncio.run(try_items(space.job(), count=3))
+        space.run()
+    (run,) = operation.report(space.job()).runs
+    assert run.estimate is not None
+    assert tried.cost < run.estimate.cost_usd
+    assert run.estimate.cost_usd / 3 < run.tally.cost_usd < 3 * run.estimate.cost_usd
 
 
 REDUCED = """\
