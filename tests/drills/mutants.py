@@ -70,8 +70,8 @@ MUTANTS = (
     Mutant(
         "slot released before commit",
         "engine/worker.py",
-        "        await self._ledger.close_attempt(\n",
-        "        permit.release()\n        await self._ledger.close_attempt(\n",
+        "        await self._ledger.close_attempt(",
+        "        permit.release()\n        await self._ledger.close_attempt(",
         [
             "tests/engine/test_disk.py::test_an_answer_holds_its_slot_until_it_is_durable",
         ],
