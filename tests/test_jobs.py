@@ -18,11 +18,11 @@ from batchai.documents import text_of
 from batchai.documents.inspection import inspect
 from batchai.domain import State
 from batchai.operations.check import check
+from batchai.operations.placing import models_of
 from batchai.operations.rehearse import rehearse
 from batchai.operations.run import RunOptions, run_job
 from batchai.simulator import Settings, Simulator
 from batchai.spec import Overrides, load_job
-from batchai.spec.models import Job, Model
 
 ROOT = Path(batchai.__file__).parents[1]
 JOBS = sorted(path.stem for path in (ROOT / "jobs").glob("*.yaml"))
@@ -34,11 +34,6 @@ LOCAL = "local/smollm2-135m"
 def rows_of(name: str) -> list[dict[str, str]]:
     with (ROOT / "data" / name).open(encoding="utf-8", newline="") as file:
         return list(csv.DictReader(file))
-
-
-def models_of(job: Job) -> list[Model]:
-    histories = [step.history for step in job.steps if step.history is not None]
-    return [step.model for step in job.steps] + [history.model for history in histories]
 
 
 def words_of(text: str) -> set[str]:
@@ -68,7 +63,9 @@ def test_every_job_renders_all_its_items(
     overrides = Overrides(model=model, variables=VARIABLES.get((name, model == LOCAL), ()))
     job = load_job(project / f"jobs/{name}.yaml", overrides=overrides)
     assert list(check(job, every_item=True)) == []
-    assert model is None or {used.provider for used in models_of(job)} == {"local"}
+    assert model is None or {
+        used.provider for step in job.steps for _, used in models_of(step)
+    } == {"local"}
 
 
 @pytest.mark.parametrize("name", JOBS)

@@ -469,7 +469,8 @@ def _job_command(
         "--model",
         metavar="PROVIDER/NAME",
         help="the model of every step, and of `history`; those of `fallback` and `escalate` stay "
-        "(--set escalate.model=PROVIDER/NAME)",
+        "(--set escalate.model=PROVIDER/NAME), but with local/NAME nothing leaves this machine: no "
+        "fallback is asked, and doubted answers are asked for again of that model",
     )
     changes.add_argument("--base-url", metavar="URL", help="another server that speaks the same")
     changes.add_argument("--limit", metavar="N|all", help="the first N items of the input")

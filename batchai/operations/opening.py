@@ -18,6 +18,7 @@ from batchai.errors import ProviderError, SourceError, SpecError
 from batchai.limits import Calibration
 from batchai.operations.console import Console, StopButton
 from batchai.operations.functions import checks_of
+from batchai.operations.placing import without_key
 from batchai.operations.signals import answered, unheard
 from batchai.pricing import Rates, price_for
 from batchai.prompts import Asking, Prompts, fields_used
@@ -135,11 +136,7 @@ def provider_for(job: Job, model: Model) -> Provider:
     names = key_variables(model)
     secret = find_key(names, job.path.parent) if names else None
     if names and secret is None:
-        raise ProviderError(
-            f"{job.path.name}: model {model.name} needs a key: set {' or '.join(names)} "
-            "in the environment or in a .env file beside the job (without an account: "
-            "--model local/smollm2-135m)"
-        )
+        raise ProviderError(without_key(job, model, names))
     return open_provider(
         model, key=secret.value if secret else None, concurrency=most_concurrency(job)
     )

@@ -41,6 +41,8 @@ class Overrides:
 
 
 NO_OVERRIDES = Overrides()
+_ASKING = {"model", "history", "fallback", "escalate"}  # what of a step names a model
+_LOCAL = "local/"  # models of this machine
 
 
 def with_overrides(root: Table, overrides: Overrides, base: Path) -> Table:
@@ -52,7 +54,8 @@ def with_overrides(root: Table, overrides: Overrides, base: Path) -> Table:
     for variable in overrides.variables:
         root = _with_variable(root, variable, base)
     if overrides.model is not None:
-        root = with_model(root, Scalar(Place("--model", base), overrides.model, is_plain=False))
+        name = Scalar(Place("--model", base), overrides.model, is_plain=False)
+        root = with_model(root, name, named=overrides.fields)
     if overrides.base_url is not None:
         address = Scalar(Place("--base-url", base), overrides.base_url, is_plain=False)
         root = _placed(root, ("model", "base_url"), address, JOB)
@@ -64,28 +67,54 @@ def with_overrides(root: Table, overrides: Overrides, base: Path) -> Table:
     return root
 
 
-def with_model(root: Table, name: Node) -> Table:
+def with_model(root: Table, name: Node, *, named: frozenset[str] = frozenset()) -> Table:
     """The job's map with another model, also where a history is condensed.
 
-    What belonged to the former one alone is left out.
+    What belonged to the former one alone is left out. Models of `fallback` and `escalate` stay,
+    but with a model of this machine: then nothing of the job may leave it or need a key. named:
+    the fields that the command line sets beside; a further model that it names stays in any case.
     """
-    root = _with_model(root, name)
+    root = _with_model(root, name, named)
     steps = root.entries.get("steps")
     if not isinstance(steps, Table):
         return root
     blocks = {
-        step: _with_model(block, name)
-        if isinstance(block, Table) and block.entries.keys() & {"model", "history"}
+        step: _with_model(block, name, named, path=f"steps.{step}.")
+        if isinstance(block, Table) and block.entries.keys() & _ASKING
         else block
         for step, block in steps.entries.items()
     }
     return replaced(root, "steps", Table(steps.place, blocks))
 
 
-def _with_model(block: Table, name: Node) -> Table:
+def _with_model(block: Table, name: Node, named: frozenset[str], *, path: str = "") -> Table:
     history = block.entries.get("history")
     if isinstance(history, Table):
-        block = replaced(block, "history", _with_model(history, name))
+        block = replaced(block, "history", _with_name(history, name))
+    if isinstance(name, Scalar) and name.text.startswith(_LOCAL):
+        block = _without_others(block, name, named, path=path)
+    is_step_without_model = path and "model" not in block.entries
+    return block if is_step_without_model else _with_name(block, name)
+
+
+def _without_others(block: Table, name: Node, named: frozenset[str], *, path: str) -> Table:
+    """The map in which no other model is asked than a local one of this name.
+
+    A fallback would be the model that has just come to nothing, so there is none. A doubted answer
+    is asked for again of the same model: a second look, by which the job goes the way that it
+    goes with its own models, and its report shows so.
+    """
+    if not {f"{path}fallback", f"{path}fallback.models"} & named:
+        block = _without(block, "fallback")
+    escalate = block.entries.get("escalate")
+    own = {f"{path}escalate{field}" for field in ("", ".model", ".model.name")}
+    if isinstance(escalate, Table) and not own & named:
+        block = replaced(block, "escalate", _with_name(escalate, name))
+    return block
+
+
+def _with_name(block: Table, name: Node) -> Table:
+    """The map with another model in its `model`, whose parameters stay."""
     model = block.entries.get("model")
     if isinstance(model, Table | Scalar):
         kept = kept_for_model(MODEL.table(model), name)
