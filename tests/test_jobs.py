@@ -20,7 +20,7 @@ from batchai.domain import State
 from batchai.operations.check import check
 from batchai.operations.placing import models_of
 from batchai.operations.rehearse import rehearse
-from batchai.operations.run import RunOptions, run_job
+from batchai.operations.run import RunOptions, RunSummary, run_job
 from batchai.simulator import Settings, Simulator
 from batchai.spec import Overrides, load_job
 
@@ -172,16 +172,9 @@ def test_what_stands_on_an_invoice_is_what_its_gold_says() -> None:
     assert Counter(row["kind"] for row in rows) == {"pdf": 8, "png": 4}
 
 
-def test_an_invoice_whose_sums_do_not_add_up_is_read_again(
-    project: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.chdir(project)
-    gold = rows_of("invoices.csv")[0]
-    line = {"description": "all", "quantity": 1, "amount": float(gold["gold_net"])}
-    fields = [name for name in gold if name.startswith("gold_")]
-    right = {"lines": [line]} | {name.removeprefix("gold_"): gold[name] for name in fields}
-    wrong = right | {"total": "1.00"}
-    answers = iter([wrong, right])
+def read_invoice(project: Path, *readings: dict[str, object]) -> tuple[RunSummary, int]:
+    """The first invoice's run where a model reads so, and how often it was asked."""
+    answers = iter(readings)
     settings = Settings(answer=lambda _: json.dumps(next(answers)), require_key=False)
     with Simulator(settings) as sim:
         job = load_job(
@@ -192,8 +185,41 @@ def test_an_invoice_whose_sums_do_not_add_up_is_read_again(
                 settings=("model.api_key_env=none", "name=sums", "output=../out/sums.csv"),
             ),
         )
-        end = asyncio.run(run_job(job, RunOptions(yes=True)))
+        end = asyncio.run(run_job(job, RunOptions(yes=True, fresh=True, overwrite=True)))
+        return end, len(sim.received)
 
-        assert len(sim.received) == 2
-    assert end.counts == {State.SUCCEEDED: 1}
+
+def right_invoice() -> dict[str, object]:
+    gold = rows_of("invoices.csv")[0]
+    line = {"description": "all", "quantity": 1, "amount": float(gold["gold_net"])}
+    fields = [name for name in gold if name.startswith("gold_")]
+    printed = {name.removeprefix("gold_"): gold[name] for name in fields}
+    return {"lines": [line], "booking": "automatic"} | printed
+
+
+def test_an_invoice_whose_sums_do_not_add_up_is_read_again(
+    project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(project)
+    right = right_invoice()
+    end, asked = read_invoice(project, right | {"total": "1.00"}, right)
+
+    assert (end.counts, asked) == ({State.SUCCEEDED: 1}, 2)
     assert {found.agreed for found in end.agreements} == {1}
+
+
+def test_an_invoice_that_cannot_be_booked_is_left_to_a_person(
+    project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(project)
+    wrong = right_invoice() | {"total": "1.00"}
+    for readings, total in (
+        ([wrong, wrong, wrong], ""),  # nothing of a reading that keeps being wrong
+        ([wrong | {"booking": "by hand"}], "1.00"),  # the model says itself that they do not add up
+    ):
+        end, asked = read_invoice(project, *readings)
+        with (project / "out/sums.csv").open(encoding="utf-8", newline="") as file:
+            [row] = csv.DictReader(file)
+
+        assert (end.counts, asked) == ({State.SUCCEEDED: 1}, len(readings))
+        assert (row["booking"], row["total"]) == ("by hand", total)
