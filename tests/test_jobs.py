@@ -194,7 +194,7 @@ def right_invoice() -> dict[str, object]:
     line = {"description": "all", "quantity": 1, "amount": float(gold["gold_net"])}
     fields = [name for name in gold if name.startswith("gold_")]
     printed = {name.removeprefix("gold_"): gold[name] for name in fields}
-    return {"lines": [line], "booking": "automatic"} | printed
+    return {"lines": [line], "booking": "automatic", **printed}
 
 
 def test_an_invoice_whose_sums_do_not_add_up_is_read_again(

@@ -8,7 +8,7 @@ from batchai.clock import Clock
 from batchai.domain import MAIN_STEP
 from batchai.operations.export import flattened
 from batchai.operations.savings import advice_on, saved
-from batchai.operations.stores import compared_costs, job_lines
+from batchai.operations.stores import compared_costs, ended_as, job_lines
 from batchai.pricing import from_pico
 from batchai.reports.agreement import Agreement, agreement, stored_agreement
 from batchai.reports.distributions import distributions, latencies_of
@@ -157,7 +157,7 @@ def _failures(reader: Reader, names: tuple[str, ...]) -> tuple[Failure, ...]:
 
 def _last_reason(reader: Reader) -> str | None:
     launches = reader.launches()
-    return launches[-1].reason if launches else None
+    return ended_as(launches[-1], reader.last_run()) if launches else None
 
 
 def _agreement(job: Job, reader: Reader) -> tuple[AgreementLine, ...]:

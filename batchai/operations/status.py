@@ -10,7 +10,7 @@ from batchai.domain import NO_COST, State
 from batchai.engine.control_socket import call
 from batchai.engine.intake import SCAN_MARK
 from batchai.operations.reducing import reduced
-from batchai.operations.stores import job_lines
+from batchai.operations.stores import ended_as, job_lines
 from batchai.reports.job_status import FailureLine, JobStatus, LaunchLine, status_text
 from batchai.reports.jobs import JobLine
 from batchai.reports.jobs_text import all_to_json, progress_text
@@ -19,7 +19,7 @@ from batchai.spec.models import Job
 from batchai.store import Reader, aggregates, open_reader
 from batchai.store.history import steering_of
 from batchai.store.lock import is_held
-from batchai.store.rows import Launch
+from batchai.store.rows import Launch, Run
 from batchai.store.values import from_json, from_ms, to_ms
 
 _WINDOW = timedelta(minutes=3)  # for the rate
@@ -109,7 +109,7 @@ def _status(
             reader, since_ms=to_ms(now - _WINDOW), most=_MOST_ATTEMPTS
         ),
         last_failures=_last_failures(reader, names),
-        launch=None if launch is None else _launch_line(launch, is_working=is_working),
+        launch=None if launch is None else _launch_line(launch, run, is_working=is_working),
         paused_at=held.paused_at,
         is_stopping=live.get("is_stopping", False),
         tuned=dict(held.tuned),
@@ -143,12 +143,12 @@ def _last_failures(reader: Reader, names: tuple[str, ...]) -> tuple[FailureLine,
     )
 
 
-def _launch_line(launch: Launch, *, is_working: bool) -> LaunchLine:
+def _launch_line(launch: Launch, run: Run | None, *, is_working: bool) -> LaunchLine:
     unnoticed = launch.ended_at is None and not is_working
     return LaunchLine(
         pid=launch.pid,
         started_at=launch.started_at,
         ended_at=launch.ended_at,
         exit_code=launch.exit_code,
-        reason="died" if unnoticed else launch.reason,
+        reason="died" if unnoticed else ended_as(launch, run),
     )

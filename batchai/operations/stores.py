@@ -12,8 +12,10 @@ from batchai.reports.jobs import JobLine
 from batchai.store import Reader, aggregates, open_reader
 from batchai.store.history import steering_of
 from batchai.store.lock import is_held
+from batchai.store.rows import Launch, Run
 
 REHEARSAL_MARK = "rehearsal"  # a fact in a store: nothing in it was sent or paid for
+_CUT_SHORT = {"interrupted", "terminated", "stopped", "died"}  # from outside
 COMPARED_MARK = "compared"  # a fact in a store of a comparison: its model
 
 
@@ -72,6 +74,16 @@ def _line(path: Path) -> JobLine | None:
         reader.close()
 
 
+def ended_as(launch: Launch, run: Run | None) -> str | None:
+    """Why the last launch ended, as it looks from where the job stands; None: it has not said so.
+
+    run: the last one. Where it is over, since all was settled when the launch that was told to
+    leave had recorded what was in flight, or the next one found it so, it is finished.
+    """
+    is_over = run is not None and run.ended_at is not None
+    return "finished" if is_over and launch.reason in _CUT_SHORT else launch.reason
+
+
 def _read(reader: Reader, path: Path) -> JobLine:
     runs, launches = reader.runs(), reader.launches()
     names = aggregates.item_steps(runs)
@@ -95,5 +107,5 @@ def _read(reader: Reader, path: Path) -> JobLine:
         in_flight=reader.open_attempts()[0],
         paused_at=steering_of(reader).paused_at,
         last_at=None if last is None else (last.ended_at or last.started_at),
-        reason=None if last is None or is_working else (last.reason or "died"),
+        reason=None if last is None or is_working else ended_as(last, runs[-1]) or "died",
     )

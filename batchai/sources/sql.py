@@ -4,7 +4,7 @@ import re
 import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -40,11 +40,17 @@ class SqlReader:
     name: str
     url: str
     query: str
+    names: tuple[str, ...] = ()
     reopens: bool = True
 
-    def columns(self) -> tuple[str, ...]:
+    def opened(self) -> "SqlReader":
+        """The same once the database took the query, with the names of its columns."""
         with self._errors(), _engine(self.url, self.name).connect() as connection:
-            return tuple(_execute(connection, self.query, self.name)[0])
+            names, _ = _execute(connection, self.query, self.name)
+        return replace(self, names=tuple(names))
+
+    def columns(self) -> tuple[str, ...]:
+        return self.names
 
     def entries(self) -> Iterator[Entry]:
         with self._errors(), _engine(self.url, self.name).connect() as connection:
@@ -60,11 +66,15 @@ class SqlReader:
             yield
         except (SQLAlchemyError, sqlite3.Error) as error:
             reason = " ".join(str(error.orig if isinstance(error, DBAPIError) else error).split())
-            raise SourceError(f"{self.name}: {reason}; check `input.sql`") from error
+            raise SourceError(f"{self.name}: {reason}") from error
 
 
 def open_sql(url: str, query: str) -> SqlReader:
-    """A reader of the query; raises SourceError for anything but one SELECT (or WITH … SELECT)."""
+    """A reader of the query.
+
+    Raises SourceError where the database does not open or does not take the query, and for anything
+    but one SELECT (or WITH … SELECT).
+    """
     from sqlalchemy.engine import make_url
     from sqlalchemy.exc import ArgumentError
 
@@ -72,24 +82,22 @@ def open_sql(url: str, query: str) -> SqlReader:
         shown = make_url(url).render_as_string(hide_password=True)
     except ArgumentError as error:
         raise SourceError(
-            "input.sql.url: is no database URL; write `sqlite:///FILE` or `postgresql+psycopg://…`"
+            "url: is no database URL; write `sqlite:///FILE` or `postgresql+psycopg://…`"
         ) from error
-    return SqlReader(f"query on {shown}", url, _only_select(query))
+    return SqlReader(f"query on {shown}", url, _only_select(query)).opened()
 
 
 def _only_select(query: str) -> str:
     """A first check with a clear message; the connection itself is read-only where it can be."""
     code = _NOT_CODE.sub(" ", query).strip().rstrip(";").strip()
     if not re.match(r"(select|with|values)\b", code, re.IGNORECASE):
-        raise SourceError(
-            "input.sql.query: must be a SELECT (or WITH … SELECT): inputs are only read"
-        )
+        raise SourceError("query: must be a SELECT (or WITH … SELECT): inputs are only read")
     if ";" in code:
-        raise SourceError("input.sql.query: must be one statement; remove what follows the `;`")
+        raise SourceError("query: must be one statement; remove what follows the `;`")
     writes = _WRITES.search(code)
     if writes:
         raise SourceError(
-            f"input.sql.query: {writes[0].upper()} is refused: inputs are only read "
+            f"query: {writes[0].upper()} is refused: inputs are only read "
             "(quote it where it is a column's name)"
         )
     return query.strip().rstrip(";")

@@ -86,3 +86,25 @@ def test_a_request_that_no_window_can_admit_is_told_with_its_row(
     assert "data.csv:3: limits." in mistake
     assert f"{limit.split(':')[0]}: its request needs about {needed} tokens" in mistake
     assert mistake.endswith("raise the limit or shorten the item")
+
+
+@pytest.mark.parametrize(
+    ("file", "query", "words"),
+    [
+        ("nowhere.db", "SELECT 1", "query on .*nowhere.db: no such file: nowhere.db$"),
+        ("shop.db", "SELECT 1 FROM t", "query on .*shop.db: no such table: t$"),
+        ("data.csv", "SELECT 1 FROM t", "query on .*data.csv: file is not a database$"),
+        ("shop.db", "DROP TABLE t", "query: must be a SELECT"),
+    ],
+    ids=["no file", "no table", "no database", "no question"],
+)
+def test_a_database_that_does_not_answer_is_told_with_job_and_field(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, file: str, query: str, words: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "shop.db").touch()
+    source = f"{{sql: {{url: 'sqlite:///{file}', query: {query}}}}}"
+
+    (mistake,) = found(tmp_path, JOB.replace("{path: data.csv, key: id}", source))
+
+    assert re.match(rf"job\.yaml: input\.sql: {words}", mistake)

@@ -2,6 +2,7 @@
 
 import fcntl
 import json
+import signal
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, timedelta
@@ -118,6 +119,34 @@ def test_a_launch_that_was_killed_is_told_with_what_it_left(tmp_path: Path) -> N
     assert text.startswith("died (killed, or the power was lost); began ")
     assert f"{CONCURRENCY} in flight when it died (up to $" in text
     assert text.endswith("next: batchai run job")
+
+
+@pytest.mark.parametrize("then", ["nothing", "another run"])
+def test_a_launch_that_settled_all_when_it_was_interrupted_has_finished(
+    tmp_path: Path, then: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """All that was left was in flight when Ctrl-C came, and was answered."""
+    with Simulator() as sim:
+        space = Workspace(tmp_path, sim.openai_url, top=LIMIT).write(CONCURRENCY)
+        sim.hold()
+        process = space.start("run", "--yes")
+        sim.wait_for(CONCURRENCY, timeout_seconds=120)
+        process.send_signal(signal.SIGINT)
+        assert process.stderr is not None
+        while "in flight" not in process.stderr.readline():
+            pass
+        sim.release()
+        process.communicate(timeout=120)
+        assert process.returncode == 130
+        if then == "another run":
+            space.run()
+    found = operation.status(space.job())
+    assert (found.done, found.total) == (CONCURRENCY, CONCURRENCY)
+    assert operation.to_text(found, "job").startswith("finished (")
+    assert "next:" not in operation.to_text(found, "job")
+    monkeypatch.chdir(tmp_path)
+    (line,) = operation.status_all()
+    assert line.reason == "finished"
 
 
 def test_a_launch_that_has_not_begun_to_send_is_not_taken_for_the_last_one(tmp_path: Path) -> None:
