@@ -11,11 +11,12 @@ from batchai.engine.duplicates import Duplicates
 from batchai.engine.flow import Flow, Piece
 from batchai.engine.lanes import Station
 from batchai.engine.scan import UNRENDERABLE
-from batchai.engine.splitting import Halves
+from batchai.engine.splitting import Halves, was_divided
 from batchai.engine.watch import Where
 from batchai.engine.worker import Work
 from batchai.errors import TemplateError
 from batchai.prompts import Asked, is_same_request
+from batchai.spec.models import Split
 from batchai.store.ledger import StepEnd
 from batchai.store.rows import PartRow, PendingItem
 from batchai.store.values import from_json
@@ -131,7 +132,7 @@ class Route:
             return True
         flow.enter(station.way(flow, asked), asked.fingerprint)
         if flow.way is None:
-            work = _work(flow, Piece(0, asked.requests[0], asked.fingerprint), known)
+            work = _work(station, flow, Piece(0, asked.requests[0], asked.fingerprint), known)
             if station.duplicates is not None:
                 return await self._is_spared(station, work, station.duplicates)
             station.put([work])
@@ -210,7 +211,7 @@ class Route:
             if row is None or not _is_begun(row, piece):
                 to_begin.append(piece)
                 row = row and replace(row, tried=0)  # what another request came to tells nothing
-            begun.append(_work(flow, piece, row))
+            begun.append(_work(station, flow, piece, row))
         if to_begin:
             parts = [(piece.part, piece.fingerprint) for piece in to_begin]
             await station.worker.begin_parts(flow.item.item_id, parts)
@@ -252,7 +253,7 @@ def _is_begun(known: PartRow, piece: Piece) -> bool:
     return known.state is State.PENDING and is_same_request(known.fingerprint, piece.fingerprint)
 
 
-def _work(flow: Flow, piece: Piece, known: PartRow | None) -> Work:
+def _work(station: Station, flow: Flow, piece: Piece, known: PartRow | None) -> Work:
     attempts, tried = (known.attempts, known.tried) if known else (0, 0)
     return Work(
         flow,
@@ -262,6 +263,15 @@ def _work(flow: Flow, piece: Piece, known: PartRow | None) -> Work:
         attempts + 1,
         tried,
         excerpt=piece.excerpt,
+        was_split=known is not None and _was_split(station, flow, piece, known),
+    )
+
+
+def _was_split(station: Station, flow: Flow, piece: Piece, known: PartRow) -> bool:
+    return (
+        isinstance(station.step.policies.on_too_long, Split)
+        and is_same_request(known.fingerprint, piece.fingerprint)
+        and was_divided(flow.item.steps, station.step.name, piece.part)
     )
 
 

@@ -201,7 +201,7 @@ class Runner:
             found = lane.pop(now)
             if found is not None:
                 station, work = found
-                if work.tried:
+                if work.tried or work.was_split:
                     work.recall(pool.reader, station.step)
                     if await self._goes_elsewhere(station, work, pool.route):
                         continue

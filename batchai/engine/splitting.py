@@ -5,7 +5,7 @@ is made over the parts' answers. So a part's number tells which piece of the tex
 and in whatever order the others were found to be too long.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -49,6 +49,20 @@ def division(
     if excerpt is None or times is None or _depth(max(part, 1)) + times > MOST_HALVINGS:
         return None
     return Division(excerpt, times)
+
+
+def was_divided(known: Collection[tuple[str, int]], step: str, part: int) -> bool:
+    """Whether there are parts of this one. known: steps and parts that an item has in the store.
+
+    part: 0 is the request that was not divided yet.
+    """
+    if part == WHOLE:
+        return False
+    way = bin(max(part, WHOLE))
+    return any(
+        name == step and other > max(part, WHOLE) and bin(other).startswith(way)
+        for name, other in known
+    )
 
 
 class Halves:

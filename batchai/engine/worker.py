@@ -57,6 +57,7 @@ class Work:
     number: int
     tried: int = 0  # attempts of earlier launches that are not in the history yet
     excerpt: Excerpt | None = None  # what it holds of a text that was split
+    was_split: bool = False  # an earlier launch found it too long, and has asked its parts
     history: list[Tried] = field(default_factory=list)
 
     @property
@@ -70,8 +71,14 @@ class Work:
         return self.flow.item.item_id, self.part
 
     def recall(self, reader: Reader, step: PreparedStep) -> None:
-        """Take up the attempts that still count, so that it goes on where it was."""
-        for row in reversed(reader.attempts_of(self.flow.item.item_id, step.name, self.part)):
+        """Take up the attempts that still count, so that it goes on where it was.
+
+        That it is too long counts in later runs too: it would be again.
+        """
+        rows = reader.attempts_of(self.flow.item.item_id, step.name, self.part)
+        if self.was_split and rows and rows[-1].outcome is Outcome.TOO_LONG:
+            self.tried = max(self.tried, 1)
+        for row in reversed(rows):
             if row.outcome is None or self.tried == 0:
                 break
             if row.outcome is Outcome.DOUBTED and row.answer is None:

@@ -124,10 +124,31 @@ def test_a_failed_part_fails_the_item_and_a_retry_sends_only_that_one(tmp_path: 
         assert "part 2 of 4 of item.text: the model refused" in space.results()[1].error
 
         failing.clear()
-        before = len(_served(sim))
+        before = len(sim.received)
         assert space.run(options=RunOptions(yes=True, retry=frozenset())).exit_code == 0
-        again = _served(sim)[before:]
-    assert ["Sentence 33 " in prompt for prompt in again] == [True, False]  # and over the answers
+        again = [request.prompt for request in sim.received[before:]]
+    # nothing that is known not to fit; the part, and over the answers
+    assert [("Sentence 33 " in prompt, len(prompt) <= WINDOW) for prompt in again] == [
+        (True, True), (False, True),
+    ]  # fmt: skip
+
+
+def test_a_retry_asks_anew_what_has_changed_since_it_was_too_long(tmp_path: Path) -> None:
+    """Parts of another text tell nothing of this one, which fits."""
+    refusing = [True]
+
+    def fault(request: SimRequest, index: int) -> Fault | None:
+        return _window(request, index) or (Fault.REFUSED if refusing else None)
+
+    with Simulator(Settings(faults=fault)) as sim:
+        space = _space(tmp_path, sim).write({"long": LONG})
+        assert space.run().failures == {"refused": 1}
+
+        refusing.clear()
+        before = len(sim.received)
+        space.write({"long": LONG[: WINDOW // 2]})
+        assert space.run(options=RunOptions(yes=True, retry=frozenset())).exit_code == 0
+        assert len(sim.received) == before + 1
 
 
 def test_an_equal_item_takes_what_the_parts_came_to(tmp_path: Path) -> None:
