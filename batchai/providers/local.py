@@ -10,6 +10,7 @@ import asyncio
 import importlib.util
 from collections.abc import Awaitable, Callable
 from dataclasses import astuple
+from functools import partial
 from pathlib import Path
 
 from batchai.domain import Outcome, Reply, Request, Usage
@@ -44,14 +45,18 @@ def open_local(model: Model, *, concurrency: int) -> "LocalProvider":
             f"model {model.name}: there is no local model of that name, only "
             f"{', '.join(_NAMED)}; a file of your own is local//path/to/model.gguf"
         )
-    return LocalProvider(model.id, slots=max(1, min(concurrency, MAX_SLOTS)))
+    slots = max(1, min(concurrency, MAX_SLOTS))
+    return LocalProvider(partial(_start, model.id, slots=slots), slots=slots)
 
 
 class LocalProvider:
-    """The OpenAI path to a server that this process starts and ends."""
+    """The OpenAI path to a server that this process starts and ends.
 
-    def __init__(self, model_id: str, *, slots: int) -> None:
-        self._model_id = model_id
+    start: begins a server that answers so many requests at once.
+    """
+
+    def __init__(self, start: Callable[[], Awaitable[ModelServer]], *, slots: int) -> None:
+        self._start = start
         self._slots = slots
         self._encoder = OpenAIChat(base_url=f"http://{LOOPBACK}/v1", key="unused")  # never sends
         self._free = asyncio.Semaphore(slots)
@@ -121,10 +126,11 @@ class LocalProvider:
                 self._running = server, OpenAIChat(base_url=server.base_url, key=server.api_key)
             return self._running
 
-    async def _start(self) -> ModelServer:
-        file, name = Path(self._model_id), self._model_id
-        if weights := _NAMED.get(name):
-            file = await fetched_weights(weights, user_cache())
-        else:
-            name = file.stem
-        return await start_server(file, model_name=name, slots=self._slots)
+
+async def _start(name: str, *, slots: int) -> ModelServer:
+    file = Path(name)
+    if weights := _NAMED.get(name):
+        file = await fetched_weights(weights, user_cache())
+    else:
+        name = file.stem
+    return await start_server(file, model_name=name, slots=slots)
