@@ -290,6 +290,8 @@ def _comparison(
         budget_usd=cap,
         exit_code=_exit_code(worked),
         lent=sum(lent_results(found.store.reader, found.job.step_names[-1]) for found in models),
+        step=None if job.steps[-1].name == MAIN_STEP else job.steps[-1].name,
+        in_parts=_is_in_parts(job.steps[-1]),
     )
 
 
@@ -317,10 +319,14 @@ def _of_last_step(row: ResultRow, names: Sequence[str]) -> ResultRow:
 
 def _fields(step: Step) -> dict[str, bool]:
     """The fields of a step's result, and whether their values are of few."""
-    if step.foreach is not None or step.prompt.turns:  # a list of results
+    if _is_in_parts(step):  # a list of results
         return {TEXT_FIELD: False}
     closed = closed_fields(step.json_schema)
     return {field: field in closed for field in result_fields(step.json_schema)}
+
+
+def _is_in_parts(step: Step) -> bool:
+    return step.foreach is not None or bool(step.prompt.turns)
 
 
 def _expected(job: Job) -> dict[str, str]:

@@ -96,7 +96,8 @@ class Comparison:
     compared; free_text: those that are not, since two texts are hardly ever equal. differing:
     items with a difference. spent_usd: by this command; cost_usd, unconfirmed_usd: of these models
     under today's spec, in all. exit_code: of the command. lent: results that the job's own runs had
-    paid for, over all models; they count where models are judged, and nowhere as spent.
+    paid for, over all models; they count where models are judged, and nowhere as spent. step: the
+    one whose model is compared, None in a job of one; in_parts: an item is several requests of it.
     """
 
     job: str
@@ -115,6 +116,8 @@ class Comparison:
     budget_usd: Decimal | None
     exit_code: int
     lent: int = 0
+    step: str | None = None
+    in_parts: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -29,8 +29,9 @@ def comparison_text(comparison: Comparison) -> str:
 def headline(comparison: Comparison) -> str:
     """One line: what was compared, and what it cost."""
     number = len(comparison.models)
+    step = "" if comparison.step is None else f" at step {printable(comparison.step)}"
     parts = [
-        f"{counted(number, 'model')} over {counted(comparison.items, 'item')} of "
+        f"{counted(number, 'model')}{step} over {counted(comparison.items, 'item')} of "
         f"{printable(comparison.job)}, drawn at random (seed {comparison.seed})",
         f"{usd(comparison.spent_usd)} spent now",
     ]
@@ -79,8 +80,11 @@ def remarks(comparison: Comparison) -> Iterator[str]:
         ]
         if model.fixed:
             failed.append(f"{model.fixed:,} with the job's fixed values")
-        if repeated := sum(model.attempts.values()) - model.items:
-            failed.append(f"{counted(repeated, 'attempt')} more than items")
+        more = sum(model.attempts.values()) - model.items
+        if more and comparison.in_parts:
+            failed.append(f"{counted(more, 'request')} more than items, which are several each")
+        elif more:
+            failed.append(f"{counted(more, 'attempt')} more than items")
         if model.ended != "finished":
             failed.append(
                 why_ended(model.ended) + (f": {one_line(model.detail)}" * bool(model.detail))
@@ -89,7 +93,8 @@ def remarks(comparison: Comparison) -> Iterator[str]:
             yield f"{printable(model.model)}: {', '.join(failed)}"
     if comparison.free_text:
         names = ", ".join(one_line(field, most=40) for field in comparison.free_text)
-        yield f"not compared, since it is free text: {names}"
+        what = "a list of results" if comparison.in_parts else "free text"
+        yield f"not compared, since it is {what}: {names}"
 
 
 def agreement_rows(comparison: Comparison) -> list[list[str]]:

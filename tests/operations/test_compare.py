@@ -452,5 +452,36 @@ def test_a_named_step_is_compared_over_the_same_steps_before_it(
     }
     assert not any(last == "third" for _, last in sent)
     assert sum(model.cost_usd for model in made.models) < made.cost_usd
+    assert comparison_text(made).startswith("2 models at step second over 6 items of job, drawn")
+    assert made.spent_usd == made.cost_usd == sim.bill(RATES)
     with pytest.raises(SpecError, match="no such step; the job has first, second, third"):
         asyncio.run(compare(loaded(space), jobs(space, A, B), CompareOptions(step="last")))
+
+
+def test_a_step_of_several_requests_is_compared_by_what_it_costs(
+    tmp_path: Path, sim: Simulator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its results are lists, and its requests are no repetitions."""
+    monkeypatch.setenv("SIM_KEY", KEY)
+    space = job_of(tmp_path, sim)
+    head = space.job_path.read_text().partition("prompt:")[0]
+    schema = "schema: {mood: [good, bad], why: string}"
+    space.job_path.write_text(
+        f"{head}steps:\n"
+        f"  first: {{prompt: {{user: '{{{{ item.text }}}} first'}}, {schema}}}\n"
+        "  each: {if: steps.first.mood == 'good', foreach: '[1, 2, 3]', "
+        f"prompt: {{user: '{{{{ item.text }}}} {{{{ each }}}}'}}, {schema}}}\n"
+        "output: out.csv\n"
+    )
+    made = asyncio.run(compare(loaded(space), jobs(space, A, B), CompareOptions(sample=6)))
+    text, page = comparison_text(made), comparison_html(made)
+
+    for model in made.models:
+        assert model.items + model.outcomes["skipped"] == 6
+        requests = sum(model.attempts.values())
+        assert requests >= 3 * model.items > 0
+        more = f"{requests - model.items} requests more than items, which are several each"
+        assert f"{model.model}: {model.outcomes['skipped']} skipped, {more}" in text
+    assert "not compared, since it is a list of results: result" in text
+    assert "Nothing is compared" in page
+    assert "at step each" in page
