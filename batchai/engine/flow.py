@@ -9,6 +9,10 @@ from batchai.prompts import Excerpt, Rendered
 from batchai.store.rows import PendingItem
 
 _SHOWN_NOTES = 3
+_ANSWERS = {
+    Outcome.TOO_LONG.value,
+    Outcome.DOUBTED.value,
+}  # what stands is the model's all the same
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,9 +90,14 @@ class Flow:
 
     @property
     def noted(self) -> tuple[str, str]:
-        """An outcome and a note for the step as a whole."""
+        """An outcome and a note for the step as a whole: where fixed values are among what it came
+        to, theirs, for it is no answer then."""
         if not self.notes:
             return Outcome.SUCCEEDED.value, ""
         more = len(self.notes) - _SHOWN_NOTES
         texts = [text for _, text in self.notes[:_SHOWN_NOTES]]
-        return self.notes[0][0], "; ".join([*texts, f"and {more} more"] if more > 0 else texts)
+        outcomes = [outcome for outcome, _ in self.notes]
+        fixed = (outcome for outcome in outcomes if outcome not in _ANSWERS)
+        return next(fixed, outcomes[0]), "; ".join(
+            [*texts, f"and {more} more"] if more > 0 else texts
+        )

@@ -171,7 +171,9 @@ def test_a_note_on_a_part_stands_at_the_item(tmp_path: Path) -> None:
         assert space.run().exit_code == 0
 
     error = space.results()[1].error
+    assert error.startswith("refused: item.text was split to fit the context window; part 2 of 4 ")
     assert "part 2 of 4 of item.text: fixed values of the job: the model refused" in error
+    assert report(space.job()).fixed == 1  # as where the whole had been refused
 
 
 CONCURRENCY, KILLS = 2, 3
