@@ -6,6 +6,7 @@ Operations are imported by the command that needs them, so that none pays for th
 import argparse
 import asyncio
 import json
+import shlex
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -42,7 +43,7 @@ def run(options: argparse.Namespace) -> int:
         summary = asyncio.run(run_job(job, chosen, console=terminal))
     finally:
         terminal.close()
-    print(run_text(summary, options.job))
+    print(run_text(summary, options.job, changes=_changes(options)))
     return summary.exit_code
 
 
@@ -129,7 +130,8 @@ def try_(options: argparse.Namespace) -> int:
         )
     finally:
         terminal.close()
-    print(trial_text(trial, options.job, shows_prompts=options.show))
+    changes = _changes(options)
+    print(trial_text(trial, options.job, shows_prompts=options.show, changes=changes))
     return trial.exit_code
 
 
@@ -497,6 +499,14 @@ def _overrides(options: argparse.Namespace, *, model: str | None = None) -> Over
         limit=options.limit,
         budget=options.budget,
     )
+
+
+def _changes(options: argparse.Namespace) -> str:
+    """The options that make it another job than the file's, as they were typed."""
+    given = [("--model", options.model), ("--base-url", options.base_url)]
+    given += [("--var", text) for text in options.var] + [("--set", text) for text in options.set]
+    given += [("--allow-path", str(path)) for path in options.allow_path]
+    return "".join(f" {option} {shlex.quote(text)}" for option, text in given if text is not None)
 
 
 def _outcomes(text: str | None) -> frozenset[str] | None:

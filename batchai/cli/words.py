@@ -1,5 +1,6 @@
 """What the commands print about a launch and a trial."""
 
+import shlex
 from pathlib import Path
 
 from batchai.domain import MAIN_STEP, State
@@ -12,8 +13,11 @@ from batchai.reports.reasons import why_ended
 from batchai.reports.words import counted, printable, share, span, usd
 
 
-def run_text(summary: RunSummary, name: str) -> str:
-    """How a launch ended, where the results are, what to type next (`name`: JOB as typed)."""
+def run_text(summary: RunSummary, name: str, *, changes: str = "") -> str:
+    """How a launch ended, where the results are, what to type next.
+
+    name: JOB as typed; changes: the options, as typed, without which it would be another job.
+    """
     lines = []
     if summary.end.reason is not Reason.FINISHED:
         lines.append(_ended(summary.end))
@@ -21,9 +25,8 @@ def run_text(summary: RunSummary, name: str) -> str:
             lines.append(f"  {printable(summary.end.detail)}")
     lines.append(_counts(summary))
     lines.append(_effort(summary))
-    changes = _changes(summary)
-    if changes:
-        lines.append(changes)
+    if changed := _changes(summary):
+        lines.append(changed)
     if summary.bad_rows:
         example = printable(": ".join(summary.bad_rows[0]))
         lines.append(f"{counted(len(summary.bad_rows), 'bad row')} skipped, such as {example}")
@@ -42,7 +45,7 @@ def run_text(summary: RunSummary, name: str) -> str:
             lines.append(cut_text(summary.export.cut_cells))
     if summary.export_problem:
         lines.append(f"No result file: {summary.export_problem}")
-    lines.append(f"Next: {_next_step(summary, name)}")
+    lines.append(f"Next: {_with(changes, _next_step(summary, name), name)}")
     return "\n".join(lines)
 
 
@@ -54,8 +57,8 @@ def cut_text(cells: int) -> str:
     )
 
 
-def trial_text(trial: Trial, name: str, *, shows_prompts: bool) -> str:
-    """The items with their answers, what they cost, and what all of them would."""
+def trial_text(trial: Trial, name: str, *, shows_prompts: bool, changes: str = "") -> str:
+    """The items with their answers, what they cost, and what all of them would; see `run_text`."""
     lines: list[str] = []
     for item in trial.tried:
         lines += _tried_lines(item, shows_prompts=shows_prompts)
@@ -76,8 +79,20 @@ def trial_text(trial: Trial, name: str, *, shows_prompts: bool) -> str:
     follow = f"batchai show {name} --failed" if ended else f"batchai try {name}"
     if valid:
         follow = f"batchai run {name}"
-    lines.append(f"Next: {follow}")
+    lines.append(f"Next: {_with(changes, follow, name)}")
     return "\n".join(lines)
+
+
+def _with(changes: str, command: str, name: str) -> str:
+    """The command with the same changes, where it sends: else it would send another job's."""
+    for sending in (
+        f"batchai run {name}",
+        f"batchai try {name}",
+        f"batchai run {shlex.quote(name)}",
+    ):
+        if command.startswith(sending):
+            return f"{sending}{changes}{command.removeprefix(sending)}"
+    return command
 
 
 def _counts(summary: RunSummary) -> str:

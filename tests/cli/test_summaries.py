@@ -73,3 +73,16 @@ def test_the_plan_of_a_changed_job_names_the_command_that_will_not_be_refused(
     space.write_job(prompt="Sort: {{ item.text }}")
     assert main(["plan", "job"]) == 0
     assert "Next: batchai run job --changed rerun" in capsys.readouterr().out
+
+
+def test_what_to_type_next_is_of_the_same_job(space: Workspace, capsys: Printed) -> None:
+    """Without what was changed it would be another one, and all of it would be sent again."""
+    changes = ["--model", "openai/gpt-5.4-mini", "--var", "kind=very legal", "--set", "dedupe=true"]
+    typed = "--model openai/gpt-5.4-mini --var 'kind=very legal' --set dedupe=true"
+    space.write_job(prompt="{{ vars.kind }} {{ item.text }}")
+    assert main(["try", "job", "-n", "1", *changes]) == 0
+    assert f"Next: batchai run job {typed}\n" in capsys.readouterr().out
+    assert main(["run", "job", "--limit", "4", *changes]) == 0
+    assert f"Next: batchai run job {typed} --limit all   (the rest;" in capsys.readouterr().out
+    assert main(["run", "job", *changes]) == 0
+    assert "Next: batchai report job\n" in capsys.readouterr().out
