@@ -143,7 +143,7 @@ class Simulator:
 
     # --- choosing a moment
 
-    def wait_for(self, count: int, timeout_seconds: float = 10.0) -> None:
+    def wait_for(self, count: int, timeout_seconds: float = 60.0) -> None:
         """Block until that many requests have arrived; TimeoutError otherwise."""
         self._record.wait_until(
             lambda: self._record.arrived_count >= count,
@@ -151,7 +151,7 @@ class Simulator:
             what=f"{count} arrivals",
         )
 
-    def wait_for_served(self, count: int, timeout_seconds: float = 10.0) -> None:
+    def wait_for_served(self, count: int, timeout_seconds: float = 60.0) -> None:
         """Block until that many requests have been decided on; TimeoutError otherwise."""
         self._record.wait_until(
             lambda: self._record.served_count >= count,
