@@ -96,7 +96,6 @@ class Account:
                 self._window,
                 limit=standing.limit,
                 is_given=cap is not None,
-                at=mark.at,
             )
         if mark.at > share.asof:
             share.learn(standing, ours=_counted(measure, mark), at=mark.at)

@@ -6,9 +6,9 @@ taken at the moment when the request left that brought the news, so late news mi
 """
 
 import math
-from collections import deque
 
 from batchai.domain import Standing
+from batchai.limits.bursts import Bursts
 from batchai.limits.refill import PERIOD_SECONDS, Refill, RefillWatch
 from batchai.limits.windows import Obstacle, SlidingWindow
 
@@ -19,11 +19,8 @@ LEAST_RESERVED = 0.05  # of a sliding window
 MOST_RESERVED = 0.2
 DOUBT = 0.1  # is reserved of a sliding window of which little is known
 DOUBT_SECONDS = 40.0  # in which the caution of the beginning fades to a third
-PRUDENCE = 2.6  # times the others' swing is reserved: bursts beyond that are rare
-SWING_SECONDS = 2.0  # from a burst to our hearing of it
-LOOK_SECONDS = 0.1
-MEMORY_SECONDS = 900.0  # of swings
-CATCH_UP = 0.4  # a sliding window is filled at most so much faster than it empties
+PRUDENCE = 1.9  # times a typical burst of the others is reserved: beyond that they are rare
+CATCH_UP = 0.7  # a sliding window is filled at most so much faster than it empties
 LEAST_PACE = 0.05  # of a limit
 PROBED = 0.02  # of a limit is spent on looking, when nothing else may leave
 LEAST_PROBE_SECONDS = 2.0
@@ -39,26 +36,23 @@ class Share:
 
     __slots__ = (
         "_base",
+        "_bursts",
         "_ceiling",
         "_debt",
         "_debt_at",
         "_doubt",
-        "_held",
         "_is_given",
         "_known_at",
         "_pace",
         "_refill",
         "_reserve",
-        "_swing",
         "_window",
         "asof",
         "limit",
         "measure",
     )
 
-    def __init__(
-        self, measure: str, window: SlidingWindow, *, limit: int, is_given: bool, at: float
-    ) -> None:
+    def __init__(self, measure: str, window: SlidingWindow, *, limit: int, is_given: bool) -> None:
         self.measure = measure
         self.limit = limit
         self.asof = -math.inf  # when the newest news was true
@@ -68,15 +62,18 @@ class Share:
         self._pace = self._ceiling / PERIOD_SECONDS
         self._debt = self._debt_at = 0.0
         self._refill = RefillWatch()
-        self._known_at = at
-        self._held = deque[tuple[float, float]]()  # when, and what others held of the window
-        self._base = self._swing = self._doubt = self._reserve = 0.0
+        self._known_at = 0.0  # since when
+        self._bursts = Bursts()
+        self._base = self._doubt = self._reserve = 0.0
 
     def learn(self, standing: Standing, *, ours: float, at: float) -> None:
         """Take news that was true `at`, when our window held `ours`; never older than the last."""
         self._refill.watch(standing, at)
         self._base = standing.remaining + ours
-        self._notice_swing(standing, at)
+        if self.asof == -math.inf:  # what does not remain is the others', or ours to keep
+            self._known_at = at
+            self._doubt = min(DOUBT, standing.remaining / self.limit)
+        self._bursts.watch(self.limit - self._base, at)
         self.asof = at
         self._reserve = self._reserved(at)
 
@@ -106,30 +103,6 @@ class Share:
         self._debt = max(0.0, self._debt - (now - self._debt_at) * self._pace) + amount
         self._debt_at = now
 
-    def _notice_swing(self, standing: Standing, at: float) -> None:
-        """How much faster or slower than just before the others' part of the window has grown.
-
-        A burst shows twice, as it comes and as it leaves the window; steady work never does. The
-        mean of fourth powers, since it is the rare large ones that a reserve is for.
-        """
-        held, others = self._held, self.limit - self._base
-        if not held:  # what does not remain is the others', or ours to keep after a restart
-            self._known_at = at
-            self._doubt = min(DOUBT, standing.remaining / self.limit)
-            held.append((at, others))
-            return
-        elapsed = at - held[-1][0]
-        if elapsed < LOOK_SECONDS:
-            return
-        held.append((at, others))
-        while held[1][0] <= at - 2 * SWING_SECONDS:
-            held.popleft()
-        before = next((part for then, part in reversed(held) if then <= at - SWING_SECONDS), None)
-        if before is not None:
-            swing = others - 2 * before + held[0][1]
-            weight = min(elapsed, SWING_SECONDS) / min(MEMORY_SECONDS, at - self._known_at)
-            self._swing += weight * (swing**4 - self._swing)
-
     def _reserved(self, at: float) -> float:
         """What stays free for the others' bursts."""
         match self._refill.kind:
@@ -140,9 +113,10 @@ class Share:
             case Refill.AT_ONCE:
                 share = AT_ONCE_RESERVED
             case Refill.SLIDING:
-                doubt = self._doubt * math.exp((self._known_at - at) / DOUBT_SECONDS)
-                swing = PRUDENCE * self._swing**0.25 / self.limit
-                share = min(MOST_RESERVED, max(LEAST_RESERVED, doubt, swing))
+                known_for = at - self._known_at
+                doubt = self._doubt * math.exp(-known_for / DOUBT_SECONDS)
+                bursts = PRUDENCE * self._bursts.size / self.limit
+                share = min(MOST_RESERVED, max(LEAST_RESERVED, doubt, bursts))
         return share * self.limit
 
     def _level(self, used: float, now: float) -> float:

@@ -18,8 +18,8 @@ from tests.drills.neighbour.drill import Account, Client, play
 
 PER_MINUTE = 2_000
 USED = 0.9
-USED_OF_SLIDING = 0.89  # what is admitted stays for a minute: only a reserve spares bursts
 HARMED = 0.001
+SEEDS = range(40, 50)  # none of which the gate was ever tuned on
 
 
 def _requests(counter: Callable[[int], Counter]) -> Account:
@@ -76,12 +76,11 @@ def test_others_are_not_disturbed_and_what_they_leave_is_used(
         client,
         requests=PER_MINUTE,
         seconds=scale(900, 3_600),
-        seeds=scale(1, 10),
+        seeds=SEEDS[: scale(1, 10)],
     )
 
     figures(used=f"{score.used_share:.1%}", additional_429s=f"{score.harmed_share:.3%}")
-    is_sliding = account is ACCOUNTS["requests in a sliding window"]
-    assert score.used_share >= (USED_OF_SLIDING if is_sliding else USED)
+    assert score.used_share >= USED
     assert score.harmed_share <= HARMED
 
 
@@ -91,7 +90,13 @@ def test_common_clients_disturb_the_others(
     account: Account, client: Client, scale: Scale, figures: Figures
 ) -> None:
     """For comparison, and so that the drill is known to tell a bad neighbour."""
-    score = play(account, client, requests=PER_MINUTE, seconds=scale(600, 3_600), seeds=scale(1, 3))
+    score = play(
+        account,
+        client,
+        requests=PER_MINUTE,
+        seconds=scale(600, 3_600),
+        seeds=SEEDS[: scale(1, 3)],
+    )
 
     figures(used=f"{score.used_share:.1%}", additional_429s=f"{score.harmed_share:.3%}")
     assert score.harmed_share > 100 * HARMED

@@ -2,7 +2,7 @@
 
 import random
 from collections import defaultdict
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -142,11 +142,13 @@ class Score:
         return self.harmed / self.asked
 
 
-def play(account: Account, client: Client, *, requests: int, seconds: float, seeds: int) -> Score:
+def play(
+    account: Account, client: Client, *, requests: int, seconds: float, seeds: Iterable[int]
+) -> Score:
     """Evenings of the others beside a client, and the same without. requests: as many in a minute
     are all that the others' habits are shares of."""
     score = Score()
-    for seed in range(seeds):
+    for seed in seeds:
         times = arrivals(Habits(), requests, seconds=seconds, seed=seed)
         evening = Evening(
             account.make(), times, seconds=seconds, measure=account.measure, seed=seed
