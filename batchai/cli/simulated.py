@@ -62,7 +62,8 @@ def rehearsal_text(rehearsal: Rehearsal, name: str) -> str:
         _items(rehearsal),
         _requests(rehearsal),
         f"Fullest minute: {_fullest(rehearsal.served.worst, _limits(rehearsal))} · "
-        f"most in flight: {rehearsal.served.in_flight_peak}{_of(_slots(rehearsal))}",
+        f"most in flight: {rehearsal.served.in_flight_peak}{_of(_slots(rehearsal))}"
+        f"{_each(rehearsal)}",
         f"Price: {_price(rehearsal)}",
         _basis(rehearsal, name),
         _untouched(rehearsal),
@@ -143,18 +144,28 @@ def _untouched(rehearsal: Rehearsal) -> str:
 
 
 def _limits(rehearsal: Rehearsal) -> AccountLimits:
-    limits = rehearsal.job.limits
+    limits, accounts = rehearsal.job.limits, rehearsal.accounts
+
+    def of_all(limit: int | None) -> int | None:
+        return None if limit is None else limit * accounts
+
     return AccountLimits(
-        requests=limits.requests_per_minute,
-        tokens=limits.tokens_per_minute,
-        input_tokens=limits.input_tokens_per_minute,
-        output_tokens=limits.output_tokens_per_minute,
+        requests=of_all(limits.requests_per_minute),
+        tokens=of_all(limits.tokens_per_minute),
+        input_tokens=of_all(limits.input_tokens_per_minute),
+        output_tokens=of_all(limits.output_tokens_per_minute),
     )
 
 
 def _slots(rehearsal: Rehearsal) -> int | None:
     slots = rehearsal.job.limits.concurrency
-    return None if slots == "auto" else slots
+    return None if slots == "auto" else slots * rehearsal.accounts
+
+
+def _each(rehearsal: Rehearsal) -> str:
+    if rehearsal.accounts == 1:
+        return ""
+    return f" (each of the {rehearsal.accounts} models' accounts has limits and slots of its own)"
 
 
 def _fullest(worst: Worst, limits: AccountLimits) -> str:

@@ -124,6 +124,11 @@ def account_of(model: Model) -> str:
     return " ".join((family, address_identity(model), model.base_url or "", str(model.api_key_env)))
 
 
+def accounts_of(job: Job) -> frozenset[str]:
+    """All that a job may ask; each has the job's limits and slots for itself."""
+    return frozenset(account_of(step.model) for step in _all_steps(job))
+
+
 def max_tokens_of(step: Step) -> int:
     """The step's `max_tokens`, or what its schema makes likely to be enough."""
     if step.model.max_tokens is not None:

@@ -19,7 +19,7 @@ from batchai.limits.estimate import BYTES_PER_TOKEN
 from batchai.operations.check import refuse_mistakes
 from batchai.operations.console import Console, Silence
 from batchai.operations.export import output_path
-from batchai.operations.opening import max_tokens_of, rates_of
+from batchai.operations.opening import accounts_of, max_tokens_of, rates_of
 from batchai.operations.run import RunOptions, RunSummary, run_job
 from batchai.operations.stores import REHEARSAL_MARK
 from batchai.operations.survey import expected_output_tokens
@@ -58,6 +58,7 @@ class Basis:
 class Rehearsal:
     """What a rehearsal showed. run: as `run_job` tells it, in the time that it would have taken.
 
+    accounts: as many are asked, each with limits and slots of its own; the simulator is them all.
     is_free: the model has no price.
     """
 
@@ -67,6 +68,7 @@ class Rehearsal:
     basis: Basis
     faults: Mapping[Fault, float]
     real_seconds: float
+    accounts: int
     is_free: bool
 
 
@@ -92,6 +94,7 @@ def rehearse(job: Job, faults: Sequence[str] = (), *, console: Console | None = 
         basis=basis,
         faults=shares,
         real_seconds=time.monotonic() - began,
+        accounts=len(accounts_of(job)),
         is_free=all(rate.is_free for rate in rates.values()),
     )
 

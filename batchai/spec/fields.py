@@ -178,7 +178,8 @@ LIMITS = Section(
     {
         **RATES,
         "concurrency": Field(
-            Or("auto", "auto", Whole()), "Requests in flight; default 8; auto adapts."
+            Or("auto", "auto", Whole()),
+            "Requests in flight at each model's account; default 8; auto adapts.",
         ),
         "max_wait": Field(
             Duration(), "How long an outage is sat out before the run stops; default 1h."

@@ -153,6 +153,19 @@ def test_the_words_say_what_it_would_take_and_that_nothing_was_spent(space: Work
     assert "Next: batchai try 'my job'" in text
 
 
+def test_each_account_has_limits_and_slots_of_its_own(space: Workspace) -> None:
+    found = rehearsed(
+        space,
+        "limits.concurrency=4",
+        "limits.requests_per_minute=20",
+        "fallback={on: [invalid], models: [anthropic/claude-haiku-4-5]}",
+    )
+
+    text = rehearsal_text(found, "job.yaml")
+    assert "20 of 40 requests" in text
+    assert "of 8 (each of the 2 models' accounts has limits and slots of its own)" in text
+
+
 def test_the_store_of_a_job_that_is_called_so_is_not_deleted(tmp_path: Path) -> None:
     with Simulator() as sim:
         space = Workspace(tmp_path, sim.openai_url).write(3)
