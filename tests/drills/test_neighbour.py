@@ -19,7 +19,7 @@ from tests.drills.neighbour.drill import Account, Client, play
 PER_MINUTE = 2_000
 USED = 0.9
 HARMED = 0.001
-SEEDS = range(40, 50)  # none of which the gate was ever tuned on
+SEEDS = range(40, 46)  # none of which the gate was ever tuned on
 
 
 def _requests(counter: Callable[[int], Counter]) -> Account:
@@ -76,12 +76,28 @@ def test_others_are_not_disturbed_and_what_they_leave_is_used(
         client,
         requests=PER_MINUTE,
         seconds=scale(900, 3_600),
-        seeds=SEEDS[: scale(1, 10)],
+        seeds=SEEDS[: scale(1, 6)],
     )
 
     figures(used=f"{score.used_share:.1%}", additional_429s=f"{score.harmed_share:.3%}")
     assert score.used_share >= USED
     assert score.harmed_share <= HARMED
+
+
+@pytest.mark.full
+def test_bursts_that_are_large_for_a_sliding_window_are_spared_most_of_the_time(
+    figures: Figures,
+) -> None:
+    """600 a minute: bursts are 2 % of it on average, and only a reserve of 12 % would do for all.
+
+    No client can know of a burst before its own replies tell; so both figures give way here.
+    """
+    small = Account(lambda: Provider(requests=Sliding(600)), 600)
+    score = play(small, gated(), requests=600, seconds=3_600, seeds=SEEDS)
+
+    figures(used=f"{score.used_share:.1%}", additional_429s=f"{score.harmed_share:.3%}")
+    assert score.used_share >= 0.8
+    assert score.harmed_share <= 5 * HARMED
 
 
 @pytest.mark.parametrize("account", [ACCOUNTS["requests in a bucket"]], ids=["bucket"])
