@@ -206,7 +206,8 @@ class Reply:
     provider may have generated an answer (timeout, reset in mid-body): charge the worst case.
     delivery: how it was served, where that has a price of its own (`flex`, `priority`, `batch`);
     None: the standard way. retry_after_seconds: the provider's own word; limits: likewise, None
-    where it says nothing. detail: one line for a person, without keys or prompt.
+    where it says nothing. is_lasting: there was no connection, and waiting does not mend why (a
+    certificate, a proxy). detail: one line for a person, without keys or prompt.
     """
 
     outcome: Outcome
@@ -218,6 +219,7 @@ class Reply:
     request_id: str | None = None
     retry_after_seconds: float | None = None
     may_be_billed: bool = False
+    is_lasting: bool = False
     detail: str = ""
     limits: LimitNotice | None = None
 

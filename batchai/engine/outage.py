@@ -39,6 +39,7 @@ class Outage:
         self._clock = clock
         self._quota = RetryQuota()
         self._has_served = False
+        self._is_lasting = False
         self._since: float | None = None
         self._failed_at = 0.0  # the last time
         self._row = 0
@@ -84,6 +85,14 @@ class Outage:
             self._probes |= not is_paid or self.explains(outcome)
         return Hold(self._held_until - now, self._probes)
 
+    @property
+    def is_out_of_reach(self) -> bool:
+        """Whether nothing was ever served, for a reason that waiting does not mend.
+
+        Of one that did serve it is sat out: a laptop in a hotel meets strange certificates.
+        """
+        return self._is_lasting and not self._has_served
+
     def is_over_patience(self) -> bool:
         """Whether it has lasted longer than the job allows, or will have before the hold is over:
         a provider that asks for a day is not sat out."""
@@ -113,6 +122,7 @@ class Outage:
 
     def _note(self, reply: Reply, now: float) -> None:
         self._has_served |= reply.status is not None  # it is there, and speaks
+        self._is_lasting = reply.is_lasting
         self._since = now if self._since is None else self._since
         self._failed_at = now
         self._row += 1

@@ -19,6 +19,7 @@ from batchai.engine.canary import Failure
 from batchai.engine.feed import Feed
 from batchai.engine.intake import Intake
 from batchai.engine.lanes import Lane, Station, lanes_of
+from batchai.engine.outage import Outage
 from batchai.engine.progress import Progress
 from batchai.engine.route import Route
 from batchai.engine.watch import Where
@@ -50,6 +51,7 @@ class Reason(StrEnum):
     AUTH = "auth"
     UNKNOWN_MODEL = "unknown_model"
     OUTAGE = "outage"
+    OUT_OF_REACH = "out_of_reach"  # a certificate or a proxy is in the way
     STOP_IF = "stop_if"
     SOURCE = "source"
     STORE = "store"
@@ -298,8 +300,14 @@ class Runner:
             case policy.Fail():
                 failure = Failure(outcome.value, ended.settlement.detail)
                 self._note_failure(station, ended.work.where, failure)
-        if station.lane.outage.is_over_patience():
-            self.stop(Reason.OUTAGE, station.lane.outage.reason)
+        self._give_up(station.lane.outage)
+
+    def _give_up(self, outage: Outage) -> None:
+        """Where the provider is not to be waited for."""
+        if outage.is_out_of_reach:
+            self.stop(Reason.OUT_OF_REACH, outage.reason)
+        elif outage.is_over_patience():
+            self.stop(Reason.OUTAGE, outage.reason)
 
     def _note_failure(self, station: Station, where: Where, failure: Failure) -> None:
         """A broken job stops."""

@@ -15,7 +15,7 @@ from batchai.clock import Clock
 from batchai.domain import Outcome, Reply, Usage
 from batchai.providers import failures, quotas
 from batchai.providers.streaming import Deadlines, Fold, Listener
-from batchai.providers.transport import NotSentError, content_of, listener
+from batchai.providers.transport import NotSentError, OutOfReachError, content_of, listener
 from batchai.providers.wording import one_line, without_echo
 from batchai.schemas import safe_text
 from batchai.secrets import MIN_REDACTED_CHARS
@@ -241,6 +241,7 @@ def _lost(line: Line, error: Exception) -> Reply:
     return Reply(
         Outcome.CONNECTION_LOST,
         may_be_billed=not isinstance(cause, NotSentError),
+        is_lasting=isinstance(cause, OutOfReachError),
         detail=one_line(str(cause) or type(cause).__name__, key=line.key),
     )
 

@@ -5,7 +5,9 @@ connection failed, and follows the environment's proxies for loopback addresses 
 TCP keepalive on, tells "never sent" from "answer lost", and never lets plain HTTP out by a proxy.
 """
 
+import errno
 import socket
+import ssl
 import urllib.request
 from collections.abc import Callable
 from contextvars import ContextVar
@@ -14,6 +16,7 @@ from urllib.parse import urlsplit
 import aiohttp
 import httpx2
 
+from batchai.errors import ProviderError
 from batchai.providers.addresses import is_loopback
 
 CONNECT_SECONDS = 10.0
@@ -32,6 +35,10 @@ _CONTENT = "batchai.content"  # among a response's extensions
 
 class NotSentError(httpx2.ConnectError):
     """No connection: the request surely never left, and nothing can have been billed."""
+
+
+class OutOfReachError(NotSentError):
+    """No connection, and waiting does not mend why: a certificate, a proxy."""
 
 
 class AnswerLostError(httpx2.ReadError):
@@ -70,9 +77,10 @@ class KeepaliveTransport(httpx2.AsyncBaseTransport):
             ) as response:
                 content = await _read(response, listen)
         except _NEVER_SENT as error:
-            raise NotSentError(_reason(error), request=request) from error
+            kind = OutOfReachError if _is_lasting(error) else NotSentError
+            raise kind(self._reason(error), request=request) from error
         except (aiohttp.ClientError, OSError) as error:
-            raise AnswerLostError(_reason(error), request=request) from error
+            raise AnswerLostError(self._reason(error), request=request) from error
         return _answer(request, response, content)
 
     def reconnect(self) -> None:
@@ -91,18 +99,40 @@ class KeepaliveTransport(httpx2.AsyncBaseTransport):
         while self._former:
             await self._former.pop().close()
 
+    def _reason(self, error: Exception) -> str:
+        if isinstance(error, aiohttp.ClientConnectorDNSError) and self._proxy is not None:
+            return f"the name of the proxy of HTTPS_PROXY, {error.host}, cannot be resolved"
+        return _reason(error)
+
 
 def proxy_for(base_url: str) -> str | None:
     """The environment's HTTPS proxy, for https addresses that NO_PROXY does not name.
 
     TLS runs through the proxy, so it sees neither prompt nor key. Plain HTTP is loopback only, and
-    never takes a proxy.
+    never takes a proxy. Raises ProviderError where what the environment names is none.
     """
     parts = urlsplit(base_url)
     host = parts.hostname or ""
     if parts.scheme != "https" or is_loopback(host) or urllib.request.proxy_bypass(host):
         return None
-    return urllib.request.getproxies().get("https")
+    found = urllib.request.getproxies().get("https")
+    return _checked_proxy(found) if found else None
+
+
+def _checked_proxy(address: str) -> str:
+    """With its scheme; what is refused is not shown, for it may hold a password."""
+    address = address if "://" in address else f"http://{address}"
+    try:
+        parts = urlsplit(address)
+        is_usable = bool(parts.hostname) and parts.port != 0 and parts.scheme in ("http", "https")
+    except ValueError:
+        is_usable = False
+    if not is_usable:
+        raise ProviderError(
+            "HTTPS_PROXY: must be the address of an HTTP proxy, http://HOST:PORT (SOCKS is not "
+            "spoken); correct it, or unset it"
+        )
+    return address
 
 
 def keepalive_socket(address: aiohttp.AddrInfoType) -> socket.socket:
@@ -118,6 +148,7 @@ def keepalive_socket(address: aiohttp.AddrInfoType) -> socket.socket:
     return sock
 
 
+_REFUSED_BY_PROXY = frozenset({401, 403, 404, 405, 407})
 _NEVER_SENT = (
     aiohttp.ClientConnectorError,
     aiohttp.ConnectionTimeoutError,
@@ -184,20 +215,44 @@ async def _read(response: aiohttp.ClientResponse, listen: Callable[[bytes], None
     return b"".join(chunks)
 
 
+def _is_lasting(error: Exception) -> bool:
+    """Whether the next connection will fail alike; being offline, or a busy server, passes."""
+    match error:
+        case aiohttp.ClientConnectorCertificateError():
+            return True
+        case aiohttp.ClientConnectorSSLError():  # broken off amid the handshake is no word on TLS
+            return not isinstance(error.os_error, ssl.SSLEOFError | ssl.SSLZeroReturnError)
+        case aiohttp.ClientProxyConnectionError():
+            return error.os_error.errno == errno.ECONNREFUSED
+        case aiohttp.ClientHttpProxyError():
+            return error.status in _REFUSED_BY_PROXY
+        case _:
+            return False
+
+
 def _reason(error: Exception) -> str:
     match error:
         case aiohttp.ClientConnectorCertificateError():
             return (
                 f"the TLS certificate of {error.host} cannot be verified "
-                f"({error.certificate_error}); if your network has its own authority, name its "
-                "file in SSL_CERT_FILE"
+                f"({_verify_message(error.certificate_error)}); check this machine's clock, and if "
+                "your network has an authority of its own, name its file in SSL_CERT_FILE"
             )
         case aiohttp.ClientConnectorSSLError():
-            return f"TLS with {error.host} failed: {error.strerror or error}"
+            return (
+                f"TLS with {error.host}:{error.port} failed ({error.strerror or error}); does "
+                "base_url name a port that speaks https?"
+            )
         case aiohttp.ClientProxyConnectionError():
-            return f"no connection to the proxy of HTTPS_PROXY, {error.host}:{error.port}"
+            return (
+                f"no connection to the proxy of HTTPS_PROXY, {error.host}:{error.port}; start it, "
+                "correct its address, or unset HTTPS_PROXY"
+            )
         case aiohttp.ClientHttpProxyError():  # its text would show the proxy's password
-            return f"the proxy of HTTPS_PROXY answered {error.status}"
+            return (
+                f"the proxy of HTTPS_PROXY answered {error.status}; ask who runs it, or name the "
+                "provider's host in NO_PROXY"
+            )
         case aiohttp.ClientConnectorDNSError():
             return f"the name {error.host} cannot be resolved"
         case aiohttp.ClientConnectorError():
@@ -210,3 +265,7 @@ def _reason(error: Exception) -> str:
             return f"the answer broke off: {error}"
         case _:
             return f"the connection broke: {str(error) or type(error).__name__}"
+
+
+def _verify_message(error: Exception) -> str:
+    return getattr(error, "verify_message", "") or str(error)

@@ -11,6 +11,7 @@ _WORDS = {
     "unknown_model": "stopped: the provider does not serve the model at this address",
     # by limits.max_wait, or a minute where it never did
     "outage": "stopped: the provider did not serve for too long",
+    "out_of_reach": "stopped: a certificate or a proxy keeps the provider out of reach",
     "stop_if": "stopped: too many items failed (stop_if)",
     "source": "stopped: the input cannot be read further",
     "store": "stopped: the store cannot be written",
