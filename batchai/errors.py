@@ -20,6 +20,12 @@ What a provider answers is never an exception: it is a `Reply` with an `Outcome`
 A message names the place, the problem and the remedy.
 """
 
+# MemoryError is Python's own; this is what a person can do about it
+OUT_OF_MEMORY = (
+    "lower limits.concurrency, split what is large in the input, or give the process more memory; "
+    "run again to go on: what was recorded is kept, what was in flight counts as unknown"
+)
+
 
 class BatchaiError(Exception):
     """Base of every error that batchai raises on purpose; `str()` of it is help for a person."""

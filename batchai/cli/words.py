@@ -147,8 +147,10 @@ def _changes(summary: RunSummary) -> str:
 
 def _ended(end: End) -> str:
     words = why_ended(end.reason.value)
-    saved = "; everything that was answered is saved" if end.reason is not Reason.STORE else ""
-    return f"{words[0].upper()}{words[1:]}{saved}."  # of a store that fails, the detail says it
+    saved = "; everything that was answered is saved"
+    if end.reason in {Reason.STORE, Reason.MEMORY}:  # where that is not sure, the detail says it
+        saved = ""
+    return f"{words[0].upper()}{words[1:]}{saved}."
 
 
 def _next_step(summary: RunSummary, name: str) -> str:

@@ -25,6 +25,7 @@ from batchai.engine.route import Route
 from batchai.engine.watch import Where
 from batchai.engine.worker import Ended, Prepared, Work
 from batchai.errors import (
+    OUT_OF_MEMORY,
     BudgetExhaustedError,
     OverLimitError,
     SourceError,
@@ -55,6 +56,7 @@ class Reason(StrEnum):
     STOP_IF = "stop_if"
     SOURCE = "source"
     STORE = "store"
+    MEMORY = "memory"
     DEFECT = "defect"  # batchai itself failed
 
 
@@ -168,6 +170,8 @@ class Runner:
             self.stop(Reason.STORE, str(error))
         except BudgetExhaustedError as error:
             self.stop(Reason.BUDGET, str(error))
+        except MemoryError:
+            self.stop(Reason.MEMORY, OUT_OF_MEMORY)
         except Exception as error:
             log.exception("batchai itself failed")
             self.stop(Reason.DEFECT, f"{type(error).__name__}: {error}; please report it")
@@ -250,6 +254,8 @@ class Runner:
         except SourceError as error:  # of a file that is attached
             await route.fail_unsent(station, work, Outcome.UNRENDERABLE, str(error))
             return None
+        except MemoryError:  # it is not the item's failure
+            raise
         except Exception as error:
             log.exception("a request could not be made", extra={"item": work.key})
             detail = f"batchai itself failed ({type(error).__name__}); please report it"

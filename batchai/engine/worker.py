@@ -326,6 +326,8 @@ class Worker:
             if self.step.checks.block:
                 return await self.step.checks.off_loop(lambda: self._judge(work, reply))
             return self._judge(work, reply)
+        except MemoryError:  # nobody's defect: the attempt stays open, and counts as unknown
+            raise
         except Exception as error:
             log.exception("an attempt failed inside batchai", extra={"item": work.key})
             detail = f"batchai itself failed ({type(error).__name__}); please report it"

@@ -61,7 +61,7 @@ class Line:
 
 
 async def call(line: Line, body: bytes, *, deadline_seconds: float) -> Reply:
-    """Exactly one HTTP request; every failure is a Reply. Only CancelledError passes."""
+    """Exactly one HTTP request; every failure is a Reply. CancelledError and MemoryError pass."""
     try:
         async with asyncio.timeout(deadline_seconds):
             response = await _post(line, body)
@@ -236,6 +236,8 @@ def _refused(line: Line, body: bytes, response: httpx2.Response) -> Reply:
 
 def _lost(line: Line, error: Exception) -> Reply:
     cause = error.__cause__ or error
+    if _is_out_of_memory(error):
+        raise MemoryError from error
     if isinstance(cause, httpx2.DecodingError):
         return malformed("the answer's compression is broken")
     return Reply(
@@ -244,6 +246,13 @@ def _lost(line: Line, error: Exception) -> Reply:
         is_lasting=isinstance(cause, OutOfReachError),
         detail=one_line(str(cause) or type(cause).__name__, key=line.key),
     )
+
+
+def _is_out_of_memory(error: BaseException | None) -> bool:
+    """What an SDK, and the event loop, take for a connection that was lost."""
+    while error is not None and not isinstance(error, MemoryError):
+        error = error.__cause__ or error.__context__
+    return error is not None
 
 
 def _facts(line: Line, response: httpx2.Response) -> dict[str, Any]:

@@ -15,6 +15,7 @@ _WORDS = {
     "stop_if": "stopped: too many items failed (stop_if)",
     "source": "stopped: the input cannot be read further",
     "store": "stopped: the store cannot be written",
+    "memory": "stopped: memory ran out",
     "defect": "stopped: batchai itself failed",
     "died": "died (killed, or the power was lost)",
 }

@@ -69,6 +69,8 @@ def unusable(path: Path, error: DBAPIError) -> StoreError:
 
 def remedy(error: BaseException) -> str:
     """What helps against an error of the database while it is written."""
+    if isinstance(error, MemoryError):
+        return "lower limits.concurrency or give the process more memory, then run again"
     match _code(error):
         case sqlite3.SQLITE_BUSY | sqlite3.SQLITE_LOCKED:
             return "another program has it open and writes: close that, then run again"
@@ -77,8 +79,12 @@ def remedy(error: BaseException) -> str:
                 "it is damaged: read what can be read with batchai export, then restore a copy "
                 "made by `batchai backup`, or begin anew with --fresh, which keeps it"
             )
-        case _:
+        case code if code in _OF_THE_DISK or isinstance(error, OSError):
             return "free space or mend the disk, then run again"
+        case _:
+            return (
+                "the disk is not at fault: the store refuses what batchai writes; please report it"
+            )
 
 
 def _code(error: BaseException) -> int:

@@ -201,12 +201,18 @@ class Ledger:
                 await loop.run_in_executor(self._thread, self._commit, group)
                 _resolve(waiters, None)
         except StoreError as error:
-            self._broken = error
-            late, self._next = self._next, _Gathering()
-            self._save(self._numbered(late.operations))
-            _resolve([*waiters, *late.waiters], error)
+            self._break(waiters, error)
+        except (MemoryError, RuntimeError) as error:  # no memory; no thread could be started
+            self._break(waiters, StoreError(f"{self._path}: cannot be written ({_reason(error)})"))
         finally:
             self._committing = None
+
+    def _break(self, waiters: list[asyncio.Future[None]], error: StoreError) -> None:
+        """Refuse all further writes; nobody who waits for one is left waiting."""
+        self._broken = error
+        late, self._next = self._next, _Gathering()
+        self._save(self._numbered(late.operations))
+        _resolve([*waiters, *late.waiters], error)
 
     def _numbered(self, operations: Operations) -> Group:
         self._number += 1
@@ -244,11 +250,10 @@ class Ledger:
             return StoreError(f"{problem}; {remedy(error)}")
         try:
             self._spool.add(group)
-        except OSError as full:
+        except (OSError, MemoryError) as worse:
             return StoreError(
                 f"{problem}, nor could the {group.paid} answers in hand be saved beside it "
-                f"({full.strerror}); they count as unknown on the next run; free space or mend "
-                "the disk first"
+                f"({_reason(worse)}); they count as unknown on the next run; {remedy(worse)}"
             )
         return StoreError(
             f"{problem}; {group.paid} answers in hand were saved to {self._spool.path.name} and "
@@ -261,12 +266,12 @@ class Ledger:
             return
         try:
             self._spool.add(group)
-        except OSError as error:
+        except (OSError, MemoryError) as error:
             log.warning(
                 "%d answers could not be saved beside the store (%s); they count as unknown on "
                 "the next run",
                 group.paid,
-                error.strerror,
+                _reason(error),
             )
 
 
@@ -286,7 +291,9 @@ def _resolve(waiters: list[asyncio.Future[None]], error: StoreError | None) -> N
 
 
 def _reason(error: Exception) -> str:
-    return str(getattr(error, "orig", error))
+    if isinstance(error, MemoryError):
+        return "memory ran out"
+    return getattr(error, "strerror", None) or str(getattr(error, "orig", error))
 
 
 def _identity(path: Path) -> tuple[int, int] | None:

@@ -272,6 +272,18 @@ async def test_a_value_that_the_store_cannot_take_stops_the_run_and_hangs_nobody
         await store.ledger.set_meta("a", "b")
 
 
+async def test_what_contradicts_the_store_is_not_told_as_a_fault_of_the_disk(
+    store: Store,
+) -> None:
+    (item,) = await add_items(store, 1)
+    attempt = an_attempt(store, item)
+    await store.ledger.open_attempt(attempt)
+
+    with pytest.raises(StoreError, match=r"UNIQUE constraint.*the disk is not at fault") as caught:
+        await store.ledger.open_attempt(attempt)
+    assert "free space" not in str(caught.value)
+
+
 @pytest.mark.parametrize("result", [None, False, 0, "", [], {}, 2**64, -(2**63) - 1, 0.1], ids=str)
 async def test_any_json_value_is_a_result(store: Store, result: Any) -> None:
     (item,) = await add_items(store, 1)
