@@ -23,7 +23,7 @@ def test_answers_that_found_the_disk_full_are_kept_and_never_paid_again(tmp_path
         sim.wait_for(20)
         size = (folder / "job.db-wal").stat().st_size
         resource.prlimit(process.pid, resource.RLIMIT_FSIZE, (size, size))
-        output, errors = process.communicate(timeout=30)
+        output, errors = process.communicate(timeout=120)
 
         assert process.returncode == 4, errors
         assert "were saved to job.spool and will be taken in by the next run" in output + errors
@@ -35,7 +35,7 @@ def test_answers_that_found_the_disk_full_are_kept_and_never_paid_again(tmp_path
         assert sum(row.state is State.SUCCEEDED for row in space.results()) < answered
 
         process = space.start("run", "--yes")
-        output, errors = process.communicate(timeout=30)
+        output, errors = process.communicate(timeout=120)
 
     assert process.returncode == 0, errors
     assert "Took in the answers" in errors

@@ -32,7 +32,7 @@ def test_a_job_killed_at_random_and_resumed_equals_one_that_was_not(tmp_path: Pa
                 sim.wait_for(min(target, ITEMS + kills * CONCURRENCY), timeout_seconds=3)
             if rng.random() < 0.8 and process.poll() is None:
                 process.send_signal(signal.SIGKILL)
-            _, errors = process.communicate(timeout=30)
+            _, errors = process.communicate(timeout=120)
             seen = len(sim.received)
             if process.returncode == 0:
                 break
@@ -59,7 +59,7 @@ def test_limits_hold_across_kills_and_restarts(tmp_path: Path) -> None:
         process = space.start("run", "--yes")
         sim.wait_for(10)
         process.kill()
-        process.communicate(timeout=30)
+        process.communicate(timeout=120)
 
         end = asyncio.run(run_job(space.job(), RunOptions(yes=True), console=_StopsWhenWaiting()))
 
@@ -82,7 +82,7 @@ def test_attempts_in_flight_at_a_kill_count_as_unconfirmed_money(tmp_path: Path)
         process = space.start("run")
         sim.wait_for(4)
         process.kill()
-        process.communicate(timeout=30)
+        process.communicate(timeout=120)
         in_flight = len(sim.received)
         sim.release()
         summary = space.run()
@@ -100,7 +100,7 @@ def test_items_held_after_a_kill_wait_for_the_user(tmp_path: Path) -> None:
         process = space.start("run", "--yes")
         sim.wait_for(4)
         process.kill()
-        process.communicate(timeout=30)
+        process.communicate(timeout=120)
         held = len(sim.received)
         sim.release()
         summary = space.run()
@@ -108,7 +108,7 @@ def test_items_held_after_a_kill_wait_for_the_user(tmp_path: Path) -> None:
         assert summary.exit_code == 1
 
         process = space.start("run", "--yes", "--retry", "unknown")
-        process.communicate(timeout=30)
+        process.communicate(timeout=120)
 
         assert process.returncode == 0
         assert {row.state for row in space.results()} == {"succeeded"}

@@ -39,7 +39,7 @@ def test_a_process_that_reaches_its_ceiling_stops_and_the_next_one_goes_on(tmp_p
         ceiling = _address_space(process.pid) + 2**20
         resource.prlimit(process.pid, resource.RLIMIT_AS, (ceiling, ceiling))
         sim.release()
-        output, errors = process.communicate(timeout=60)
+        output, errors = process.communicate(timeout=120)
 
         assert process.returncode == 3, errors
         assert "Stopped: memory ran out." in output

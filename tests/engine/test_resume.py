@@ -263,7 +263,7 @@ def test_the_budget_of_a_resumed_run_counts_what_was_spent_and_what_is_unconfirm
         process = space.start("run")
         sim.wait_for(4)
         process.kill()
-        process.communicate(timeout=30)
+        process.communicate(timeout=120)
         sim.release()
         first = space.run()
 

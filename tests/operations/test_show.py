@@ -173,7 +173,7 @@ def _list_after_run(space: Workspace, sim: Simulator) -> ShownList:
     process = space.start("run", "--yes")
     sim.wait_for(4)  # as many as the ramp lets leave at once
     process.kill()
-    process.communicate(timeout=30)
+    process.communicate(timeout=120)
     return _list(space.job())
 
 

@@ -109,7 +109,7 @@ def test_a_launch_that_was_killed_is_told_with_what_it_left(tmp_path: Path) -> N
         process = space.start("run", "--yes")
         sim.wait_for(CONCURRENCY)
         process.kill()
-        process.communicate(timeout=30)
+        process.communicate(timeout=120)
         found = operation.status(space.job())
     assert not found.is_working
     assert found.launch is not None
