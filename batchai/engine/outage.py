@@ -130,6 +130,8 @@ class Outage:
         self.reason = f"{outcome}: {reply.detail}" if reply.detail else outcome
         if reply.retry_after_seconds is not None:
             self.reason += f"; it asks to wait {reply.retry_after_seconds:,.0f} s"
+            if reply.retry_after_seconds >= self._patience:
+                self.reason += ", which is more than limits.max_wait"
 
     def _deepen(self, now: float, least_seconds: float) -> None:
         """Only a failure after the last hold deepens it: those in flight together are one sign."""

@@ -1,16 +1,18 @@
 """How long a provider that does not serve is sat out, on virtual time."""
 
-from collections.abc import Iterator
+import math
+from collections.abc import Callable, Iterator
+from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 
 import pytest
 
-from batchai.domain import Outcome, Reply, State
+from batchai.domain import LimitNotice, Outcome, Reply, Standing, State
 from batchai.engine.outage import Hold, Outage
 from batchai.engine.quota import RETRY_COST, TOKENS
 from batchai.engine.runner import Reason
-from tests.engine.rig import GOOD, SERVER_ERROR, rig, texts
+from tests.engine.rig import GOOD, SERVER_ERROR, Rig, rig, texts
 from tests.virtual import VirtualClock, run_virtual
 
 REFUSED = Reply(Outcome.CONNECTION_LOST, detail="refused")
@@ -118,7 +120,9 @@ def test_a_provider_that_asks_for_longer_than_the_job_waits_is_not_sat_out() -> 
         outage = an_outage(VirtualClock(), patience=3600)
         outage.take(Reply(Outcome.RATE_LIMITED, detail="HTTP 429", retry_after_seconds=86_400))
         assert outage.is_over_patience()
-        assert outage.reason == "rate_limited: HTTP 429; it asks to wait 86,400 s"
+        assert outage.reason == (
+            "rate_limited: HTTP 429; it asks to wait 86,400 s, which is more than limits.max_wait"
+        )
 
     run_virtual(main())
 
@@ -220,6 +224,76 @@ def test_an_outage_beyond_max_wait_stops_the_run_and_keeps_items_pending(tmp_pat
             assert it.reader.state_counts("main") == {State.SUCCEEDED: 1, State.PENDING: 39}
 
     run_virtual(main())
+
+
+DAY_LIMIT = 60  # requests; then nothing is served for five hours
+FIVE_HOURS = 5 * 3600
+
+
+@pytest.mark.parametrize("tells", [True, False], ids=["Retry-After", "bare 429"])
+def test_a_day_limit_that_is_reached_is_sat_out_where_max_wait_allows_it(
+    tmp_path: Path, tells: bool
+) -> None:
+    async def main() -> None:
+        async with rig(tmp_path, texts(100), top="limits: {max_wait: 6h}") as it:
+            answer = _until_midnight(it, tells=tells)
+            it.script.answer = answer
+            begin = it.opened.clock.monotonic()
+            assert (await it.work()).reason is Reason.FINISHED
+            assert FIVE_HOURS < it.opened.clock.monotonic() - begin < FIVE_HOURS + 600
+            probes = 1 if tells else FIVE_HOURS / 60
+            assert it.outcomes()["rate_limited"] <= 16 + probes + 10  # in flight; holds doubling
+            assert it.outcomes()["succeeded"] == 100
+
+    run_virtual(main())
+
+
+@pytest.mark.parametrize(
+    ("tells", "words", "waited_seconds"),
+    [
+        (True, " s, which is more than limits.max_wait", 60),
+        (False, "rate_limited: HTTP 429: requests per day", 3700),
+    ],
+    ids=["Retry-After", "bare 429"],
+)
+def test_a_day_limit_that_takes_longer_than_max_wait_stops_the_run_with_the_reason(
+    tmp_path: Path, tells: bool, words: str, waited_seconds: float
+) -> None:
+    async def main() -> None:
+        async with rig(tmp_path, texts(100), top="limits: {max_wait: 1h}") as it:
+            it.script.answer = _until_midnight(it, tells=tells)
+            begin = it.opened.clock.monotonic()
+            end = await it.work()
+            assert end.reason is Reason.OUTAGE
+            assert words in end.detail
+            assert it.opened.clock.monotonic() - begin < waited_seconds
+            counts = it.reader.state_counts("main")
+            assert counts == {State.SUCCEEDED: DAY_LIMIT, State.PENDING: 100 - DAY_LIMIT}
+        async with rig(tmp_path, texts(100)) as tomorrow:
+            assert (await tomorrow.work()).reason is Reason.FINISHED
+            assert len(tomorrow.script.sent) == 100 - DAY_LIMIT
+
+    run_virtual(main())
+
+
+def _until_midnight(it: Rig, *, tells: bool) -> Callable[[str, int], Reply]:
+    """Serves the day's limit, and again from the next day on; its headers speak of days."""
+    clock = it.opened.clock
+    midnight = clock.monotonic() + FIVE_HOURS
+    served = 0
+
+    def answer(_prompt: str, _before: int) -> Reply:
+        nonlocal served
+        now = clock.monotonic()
+        limits = LimitNotice(requests=Standing(DAY_LIMIT, max(0, DAY_LIMIT - served), FIVE_HOURS))
+        if served < DAY_LIMIT or now >= midnight:
+            served += 1
+            return replace(GOOD, limits=limits)
+        wait = float(math.ceil(midnight - now)) if tells else None
+        detail = "HTTP 429: requests per day"
+        return replace(RATE_LIMITED, detail=detail, retry_after_seconds=wait, limits=limits)
+
+    return answer
 
 
 def test_an_item_that_breaks_its_server_fails_while_others_are_served(tmp_path: Path) -> None:
