@@ -249,15 +249,20 @@ def export(options: argparse.Namespace) -> int:
     """`batchai export`."""
     from batchai.cli.words import cut_text
     from batchai.operations.export import export as write
+    from batchai.reports.words import counted
 
-    summary = write(_job(options), to=options.to, overwrite=options.overwrite)
+    summary = write(
+        _job(options), to=options.to, overwrite=options.overwrite, salvage=options.salvage
+    )
     print(
         f"Wrote {summary.path} · {summary.rows:,} rows · {summary.succeeded:,} succeeded · "
         f"{summary.failed:,} failed"
     )
     if summary.cut_cells:
         print(cut_text(summary.cut_cells))
-    return 0
+    if summary.lost:
+        print(f"{counted(summary.lost, 'item')} could not be read: not in the file")
+    return 1 if summary.lost else 0
 
 
 def report(options: argparse.Namespace) -> int:

@@ -165,6 +165,11 @@ def _add_export(commands: _Commands) -> None:
     export.add_argument(
         "--overwrite", action="store_true", help="also a file that is not batchai's"
     )
+    export.add_argument(
+        "--salvage",
+        action="store_true",
+        help="of a damaged store, the results that can still be read; exits 1 where some cannot",
+    )
 
 
 def _add_run(commands: _Commands) -> None:

@@ -36,7 +36,8 @@ class ExportSummary:
     """What was written.
 
     rows: lines of data; succeeded and failed: how many of them are. cut_cells: texts beyond what a
-    cell of Excel holds (32,767 characters), which end in a mark.
+    cell of Excel holds (32,767 characters), which end in a mark. lost: items of a damaged store
+    that could not be read.
     """
 
     path: Path
@@ -44,6 +45,7 @@ class ExportSummary:
     succeeded: int
     failed: int
     cut_cells: int
+    lost: int = 0
 
 
 def check_export(path: Path, *, overwrite: bool = False, ours: Collection[str] = ()) -> None:

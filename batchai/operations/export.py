@@ -21,14 +21,18 @@ from batchai.store.files import open_private, sync_folder
 from batchai.store.values import from_json, to_json
 
 
-def export(job: Job, *, to: Path | None = None, overwrite: bool = False) -> ExportSummary:
+def export(
+    job: Job, *, to: Path | None = None, overwrite: bool = False, salvage: bool = False
+) -> ExportSummary:
     """Write the results that there are now, also while a run goes on.
 
+    salvage: of a damaged store, those that can be read.
     Raises ExportError where a file stands that batchai did not write, StoreError without a store.
     """
     reader = open_reader(job.store_path)
     try:
-        return _write(job, reader, path=to or output_path(job), overwrite=overwrite)
+        path = to or output_path(job)
+        return _write(job, reader, path=path, overwrite=overwrite, salvage=salvage)
     finally:
         reader.close()
 
@@ -124,15 +128,16 @@ def _flat(results: Mapping[str, Any]) -> dict[str, Any]:
     return flat
 
 
-def _write(job: Job, reader: Reader, *, path: Path, overwrite: bool) -> ExportSummary:
+def _write(
+    job: Job, reader: Reader, *, path: Path, overwrite: bool, salvage: bool = False
+) -> ExportSummary:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise UnwritableError(f"{path.parent}: cannot be made ({error.strerror})") from error
-    summaries = [
-        _write_file(job, reader, file, overwrite=overwrite) for file in result_files(job, path)
-    ]
-    return summaries[0]
+    write = _salvage_file if salvage else _write_file
+    summaries = [write(job, reader, file, overwrite=overwrite) for file in result_files(job, path)]
+    return replace(summaries[0], lost=sum(summary.lost for summary in summaries))
 
 
 def reduction_path(path: Path, step: str) -> Path:
@@ -142,15 +147,26 @@ def reduction_path(path: Path, step: str) -> Path:
 
 def _write_file(job: Job, reader: Reader, file: ResultFile, *, overwrite: bool) -> ExportSummary:
     with reader.view(*file.steps) as rows:
-        return write_export(
-            lambda: file.shaped(rows()),
-            path=file.path,
-            output=job.output,
-            result_fields=file.columns,
-            overwrite=overwrite,
-            ours=our_exports(job, file.path),
-            announce=lambda identities: _remember(job, file.path, identities),
-        )
+        return _write_rows(job, file, rows, overwrite=overwrite)
+
+
+def _salvage_file(job: Job, reader: Reader, file: ResultFile, *, overwrite: bool) -> ExportSummary:
+    with reader.salvage(*file.steps) as rows:
+        return replace(_write_rows(job, file, rows, overwrite=overwrite), lost=rows.lost)
+
+
+def _write_rows(
+    job: Job, file: ResultFile, rows: Callable[[], Iterator[ResultRow]], *, overwrite: bool
+) -> ExportSummary:
+    return write_export(
+        lambda: file.shaped(rows()),
+        path=file.path,
+        output=job.output,
+        result_fields=file.columns,
+        overwrite=overwrite,
+        ours=our_exports(job, file.path),
+        announce=lambda identities: _remember(job, file.path, identities),
+    )
 
 
 def _marks_path(job: Job) -> Path:

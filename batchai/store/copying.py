@@ -45,5 +45,5 @@ def _copy(path: Path, to: Path) -> None:
     if damage != "ok":
         raise StoreError(
             f"{path}: is damaged ({damage}), and so would be its copy; "
-            "results may still be read: batchai export"
+            "results may still be read: batchai export --salvage"
         )

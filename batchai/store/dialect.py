@@ -62,8 +62,9 @@ def unusable(path: Path, error: DBAPIError) -> StoreError:
     if code in _OF_THE_DISK or code == sqlite3.SQLITE_BUSY:
         return StoreError(f"{path}: cannot be opened ({error.orig}); {remedy(error)}")
     return StoreError(
-        f"{path}: is damaged or no batchai store ({error.orig}); what can be read: batchai export; "
-        "then restore a copy made by `batchai backup`, or begin anew with --fresh, which keeps it"
+        f"{path}: is damaged or no batchai store ({error.orig}); what can be read: batchai export "
+        "--salvage; then restore a copy made by `batchai backup`, or begin anew with --fresh, "
+        "which keeps it"
     )
 
 
@@ -76,8 +77,8 @@ def remedy(error: BaseException) -> str:
             return "another program has it open and writes: close that, then run again"
         case sqlite3.SQLITE_CORRUPT | sqlite3.SQLITE_NOTADB:
             return (
-                "it is damaged: read what can be read with batchai export, then restore a copy "
-                "made by `batchai backup`, or begin anew with --fresh, which keeps it"
+                "it is damaged: save what can be read with batchai export --salvage, then restore "
+                "a copy made by `batchai backup`, or begin anew with --fresh, which keeps it"
             )
         case code if code in _OF_THE_DISK or isinstance(error, OSError):
             return "free space or mend the disk, then run again"

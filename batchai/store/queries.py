@@ -40,6 +40,7 @@ from batchai.store.rows import (
     part_of,
     run_of,
 )
+from batchai.store.salvage import Salvage
 from batchai.store.values import from_json, from_ms
 
 Values = dict[str, Any]
@@ -366,6 +367,13 @@ class Reader:
             connection.exec_driver_sql("BEGIN")
             yield lambda: results_in(connection, names)
 
+    @contextmanager
+    def salvage(self, *names: str) -> Iterator[Salvage]:
+        """`results` of a damaged store, as far as they can be read."""
+        with self._reading(), self._engine.connect() as connection:
+            connection.exec_driver_sql("BEGIN")
+            yield Salvage(connection, names)
+
     def usage_ratio(self, step: str, *, limit: int = 2000) -> tuple[int, int, int, int]:
         """Sums over a step's newest billed attempts: number, estimated and actual input, output."""
         query = text(
@@ -414,8 +422,8 @@ class Reader:
             yield
         except DatabaseError as error:
             raise StoreError(
-                f"{self.path}: cannot be read ({error.orig}); check the disk, or restore a copy "
-                "made by `batchai backup`"
+                f"{self.path}: cannot be read ({error.orig}); check the disk, restore a copy made "
+                "by `batchai backup`, or save what can be read: batchai export --salvage"
             ) from error
 
     def _scalar(self, query: Any) -> Any:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from batchai.cli import main
 from batchai.errors import SpecError
 from batchai.operations.console import Silence
 from batchai.operations.functions import trust_functions
@@ -150,6 +151,28 @@ def test_a_file_that_is_not_trusted_or_has_changed_runs_nothing_and_spends_nothi
 
         assert not ran.exists()
         assert not sim.received
+
+
+@pytest.mark.usefixtures("config")
+def test_looking_at_a_job_runs_nothing_of_it_trusted_or_not(tmp_path: Path) -> None:
+    ran = tmp_path / "ran"
+    with Simulator(Settings(answer=_always(RIGHT))) as sim:
+        space = _space(tmp_path, sim, "checks.py:fine")
+        (tmp_path / "checks.py").write_text("def fine(result, item):\n    return True\n")
+        trust_functions(space.job(), yes=True, console=Silence())
+        space.run()
+        asked = len(sim.received)
+        for is_trusted in (False, True):
+            (tmp_path / "checks.py").write_text(
+                f"open({str(ran)!r}, 'w').close()\ndef fine(result, item): ...\n"
+            )
+            if is_trusted:
+                trust_functions(space.job(), yes=True, console=Silence())
+            for command in ("status", "report", "export", "show"):
+                assert main([command, str(space.job_path)]) == 0, command
+
+        assert not ran.exists()
+        assert len(sim.received) == asked
 
 
 def test_a_file_that_does_not_load_is_told_before_anything_is_spent(tmp_path: Path) -> None:

@@ -29,6 +29,8 @@ def _space(path: Path, sim: Simulator, model: str, top: str = "") -> Workspace:
         (Fault.RESET, "connection_lost"),
         (Fault.RESET_MID_BODY, "connection_lost"),
         (Fault.OK_HTML, "malformed"),
+        (Fault.OK_ERROR, "malformed"),
+        (Fault.EMPTY_TEXT, "empty"),
         (Fault.TRUNCATED, "truncated"),
         (Fault.INVALID_JSON, "invalid"),
         (Fault.SCHEMA_VIOLATION, "invalid"),
@@ -82,10 +84,13 @@ def test_a_lasting_failure_fails_its_item_alone_and_at_once(
     ("fault", "reason"),
     [
         (Fault.AUTH, Reason.AUTH),
+        (Fault.FORBIDDEN, Reason.AUTH),
         (Fault.QUOTA, Reason.QUOTA),
+        (Fault.SPEND_LIMIT, Reason.QUOTA),
+        (Fault.PAYMENT_REQUIRED, Reason.QUOTA),
         (Fault.UNKNOWN_MODEL, Reason.UNKNOWN_MODEL),
     ],
-    ids=["auth", "quota", "unknown_model"],
+    ids=["auth", "forbidden", "quota", "spend_limit", "payment_required", "unknown_model"],
 )
 def test_what_no_item_is_to_blame_for_stops_the_run_and_leaves_the_rest_pending(
     tmp_path: Path, model: str, fault: Fault, reason: Reason
@@ -96,7 +101,7 @@ def test_what_no_item_is_to_blame_for_stops_the_run_and_leaves_the_rest_pending(
 
         assert summary.exit_code == 3
         assert summary.end.reason is reason
-        assert ("the key of SIM_KEY" in summary.end.detail) == (fault is Fault.AUTH)
+        assert ("the key of SIM_KEY" in summary.end.detail) == (reason is Reason.AUTH)
         assert len(sim.received) <= 2
     assert {row.state for row in space.results()} == {"pending"}
 

@@ -20,6 +20,7 @@ from batchai.limits import Gate
 from batchai.prompts import Rendered
 from batchai.spec.models import Limits
 from tests.engine.rig import GOOD, rig, texts
+from tests.limits.loads import most_in_any
 from tests.store.books import add_items, begin
 from tests.virtual import run_virtual
 
@@ -176,6 +177,28 @@ def test_a_broken_store_counts_more_than_the_first_reason(tmp_path: Path) -> Non
             runner.stop(Reason.INTERRUPTED)
             end = await runner.run(it.reader)
             assert (end.reason, end.detail) == (Reason.STORE, "spooled")
+
+    run_virtual(main())
+
+
+@pytest.mark.parametrize(
+    "failure",
+    [
+        Reply(Outcome.SERVER_ERROR, status=500),
+        Reply(Outcome.RATE_LIMITED, status=429),
+        Reply(Outcome.CONNECTION_LOST, may_be_billed=True),
+        Reply(Outcome.MALFORMED, status=200, may_be_billed=True),
+    ],
+    ids=lambda reply: str(reply.outcome),
+)
+def test_failed_requests_count_against_the_limit(tmp_path: Path, failure: Reply) -> None:
+    async def main() -> None:
+        top = "limits: {requests_per_minute: 12}\nstop_if: none"
+        answer = lambda _prompt, before: failure if before < 2 else GOOD  # noqa: E731
+        async with rig(tmp_path, texts(12), top=top, answer=answer) as it:
+            assert (await it.work()).reason is Reason.FINISHED
+            assert len(it.script.times) == 3 * 12
+            assert most_in_any(60, it.script.times) <= 12
 
     run_virtual(main())
 

@@ -93,6 +93,31 @@ def test_leaving_at_once_frees_every_slot_and_leaves_attempts_open(tmp_path: Pat
     run_virtual(main())
 
 
+@pytest.mark.parametrize("turns", [0, 5, 20, 60])
+def test_a_cancellation_from_outside_is_passed_on_and_the_next_launch_goes_on(
+    tmp_path: Path, turns: int
+) -> None:
+    """As by `asyncio.timeout` around the Python API."""
+
+    async def main() -> None:
+        async with rig(tmp_path, texts(20), top=CAREFUL) as it:
+            working = asyncio.create_task(it.work())
+            if turns == 60:
+                await it.script.is_busy.wait()
+            await ticks(turns)
+            working.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await working
+            assert it.script.open == 0
+        async with rig(tmp_path, texts(20), top=CAREFUL) as again:
+            assert (await again.work()).reason is Reason.FINISHED
+            found = again.outcomes()
+            assert found["succeeded"] == 20
+            assert found["unknown"] <= 4
+
+    run_virtual(main())
+
+
 def test_leaving_while_the_source_is_being_read_is_no_error(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -133,6 +133,20 @@ def test_a_request_above_a_limit_is_refused_at_once_and_named(limits: Limits, na
     run_virtual(main())
 
 
+def test_an_estimate_of_nothing_reserves_nothing() -> None:
+    clock = VirtualClock()
+
+    async def main() -> None:
+        limits = Limits(input_tokens_per_minute=10, tokens_per_minute=10, concurrency=4)
+        gate, begin = Gate(limits, clock=clock), clock.monotonic()
+        for _ in range(3):
+            await gate.acquire(Ask(0, 0))
+        await gate.acquire(Ask(10, 0))
+        assert clock.monotonic() == begin
+
+    run_virtual(main())
+
+
 def test_a_refusal_takes_nothing_and_the_next_in_line_is_admitted() -> None:
     async def main() -> None:
         gate = Gate(Limits(tokens_per_minute=100), clock=VirtualClock(), budget=Budget(CENT))

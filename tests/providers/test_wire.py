@@ -2,6 +2,7 @@
 
 import asyncio
 import socket
+from pathlib import Path
 from typing import Any
 
 import orjson
@@ -158,6 +159,9 @@ async def test_a_keyless_server_gets_no_key_even_where_the_environment_has_one(
     assert got.key_hash == ""
 
 
+MANY = 130  # more than the pools of aiohttp, httpx2 and either SDK hold by default
+
+
 @pytest.mark.parametrize("provider", PROVIDERS)
 async def test_more_calls_than_announced_are_all_in_flight_at_once(provider: str) -> None:
     with Simulator() as simulator:
@@ -165,12 +169,12 @@ async def test_more_calls_than_announced_are_all_in_flight_at_once(provider: str
         model = model_at(provider, url_of(provider, simulator))
         async with opened(model) as shared, asyncio.TaskGroup() as tasks:
             body = shared.encode(request_to(model))
-            for _ in range(20):
-                tasks.create_task(shared.send(body, deadline_seconds=10))
-            await asyncio.to_thread(simulator.wait_for, 20)
+            for _ in range(MANY):
+                tasks.create_task(shared.send(body, deadline_seconds=60))
+            await asyncio.to_thread(simulator.wait_for, MANY)
             simulator.release()
 
-    assert simulator.in_flight_peak == 20
+    assert simulator.in_flight_peak == MANY
 
 
 @pytest.mark.parametrize("provider", PROVIDERS)
@@ -209,6 +213,39 @@ def test_sockets_notice_a_dead_peer() -> None:
         assert sock.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE)
         if hasattr(socket, "TCP_KEEPIDLE"):
             assert sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE) <= 60
+
+
+@pytest.mark.parametrize("provider", PROVIDERS)
+async def test_a_connection_that_waits_for_its_answer_is_probed_within_half_a_minute(
+    provider: str,
+) -> None:
+    """As the kernel has it: else a NAT forgets the flow, and the answer that is billed is lost."""
+    with Simulator() as simulator:
+        simulator.hold()
+        model = model_at(provider, url_of(provider, simulator))
+        async with opened(model) as line:
+            sending = asyncio.create_task(
+                line.send(line.encode(request_to(model)), deadline_seconds=60)
+            )
+            await asyncio.to_thread(simulator.wait_for, 1)
+            timers = _timers_to(simulator.port)
+            simulator.release()
+            await sending
+
+    ((kind, seconds),) = timers
+    assert kind == "keepalive"
+    assert 0 < seconds <= 31
+
+
+def _timers_to(port: int) -> list[tuple[str, float]]:
+    """Of the connections to a port on loopback: which timer runs, and in how many seconds it ends.
+
+    /proc/net/tcp, the columns `rem_address` and `tr tm->when` (in hundredths, hexadecimal).
+    """
+    kinds = {"00": "none", "01": "retransmit", "02": "keepalive", "03": "time-wait", "04": "probe"}
+    rows = [line.split() for line in Path("/proc/net/tcp").read_text().splitlines()[1:]]
+    timers = [row[5].split(":") for row in rows if row[2].endswith(f":{port:04X}")]
+    return [(kinds[kind], int(when, 16) / 100) for kind, when in timers]
 
 
 def test_a_proxy_is_for_https_to_other_machines_only(monkeypatch: pytest.MonkeyPatch) -> None:

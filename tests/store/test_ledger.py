@@ -4,6 +4,7 @@ import asyncio
 import sqlite3
 import threading
 from collections.abc import AsyncIterator, Iterator
+from contextlib import closing
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -239,11 +240,24 @@ async def test_the_spool_of_a_deleted_store_is_refused_and_kept(
     assert store.path.with_suffix(".spool").exists()
 
 
-async def test_a_store_that_is_deleted_during_a_run_is_noticed(store: Store) -> None:
+@pytest.mark.parametrize("fate", ["deleted", "moved", "its folder moved", "replaced"])
+async def test_a_store_that_goes_away_during_a_run_is_noticed(store: Store, fate: str) -> None:
     (item,) = await add_items(store, 1)
     attempt = an_attempt(store, item)
     await store.ledger.open_attempt(attempt)
-    store.path.unlink()
+    match fate:
+        case "deleted":
+            store.path.unlink()
+        case "moved":
+            store.path.rename(store.path.with_name("other.db"))
+        case "its folder moved":
+            folder = store.path.parent
+            folder.rename(folder.with_name("away"))
+            folder.mkdir()
+        case "replaced":
+            copy = store.path.with_name("copy.db")
+            copy.write_bytes(b"another")
+            copy.replace(store.path)
 
     with pytest.raises(StoreError, match=r"moved or deleted.*1 answers in hand were saved"):
         await close(store, attempt)
@@ -270,6 +284,33 @@ async def test_a_value_that_the_store_cannot_take_stops_the_run_and_hangs_nobody
         await succeed(store, item, status=2**70)
     with pytest.raises(StoreError):
         await store.ledger.set_meta("a", "b")
+
+
+async def test_a_lock_of_another_program_that_lasts_is_told_and_the_answer_is_kept(
+    store: Store, engine: Engine, tmp_path: Path
+) -> None:
+    @event.listens_for(engine, "connect")
+    def _impatient(connection: sqlite3.Connection, _record: object) -> None:
+        connection.execute("PRAGMA busy_timeout=0")
+
+    (item,) = await add_items(store, 1)
+    attempt = an_attempt(store, item)
+    await store.ledger.open_attempt(attempt)
+    own = store.ledger
+    store.ledger = Ledger(engine, spool=own._spool)
+    with closing(sqlite3.connect(store.path, isolation_level=None)) as other:
+        other.execute("BEGIN IMMEDIATE")
+        with pytest.raises(
+            StoreError, match=r"locked.*1 answers in hand were saved.*another program has it open"
+        ):
+            await close(store, attempt, result="paid")
+    await store.ledger.close()
+    store.ledger = own
+    await store.close()
+
+    again = open_store(tmp_path)
+    assert [row.result for row in again.reader.results("main")] == ["paid"]
+    await again.close()
 
 
 async def test_what_contradicts_the_store_is_not_told_as_a_fault_of_the_disk(
