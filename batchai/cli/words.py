@@ -122,9 +122,12 @@ def _effort(summary: RunSummary) -> str:
             cost = f"{usd(summary.run.cost)} of {usd(budget)}"
         if summary.run.unconfirmed:
             cost += f", {usd(summary.run.unconfirmed)} unconfirmed"
+    of_run = ""
+    if summary.run.attempts > progress.attempts:
+        of_run = f" in this launch ({summary.run.attempts:,} in the whole run)"
     rate = progress.settled / summary.seconds if summary.seconds else 0.0
     return (
-        f"{counted(progress.attempts, 'request')}, {progress.retries:,} of them retries · "
+        f"{counted(progress.attempts, 'request')}{of_run}, {progress.retries:,} of them retries · "
         f"{progress.input_tokens:,} tokens in, {progress.output_tokens:,} out · {cost} · "
         f"{span(summary.seconds)}, {rate:,.1f} items/s"
     )

@@ -31,6 +31,7 @@ def check_target(path: Path, *, overwrite: bool, ours: Collection[str]) -> str |
     try:
         status = path.stat()
     except FileNotFoundError:
+        _check_folder(path)
         return None
     except OSError as error:
         raise ExportError(f"{path}: cannot be read: {error.strerror}") from error
@@ -41,6 +42,18 @@ def check_target(path: Path, *, overwrite: bool, ours: Collection[str]) -> str |
         return found
     changed = "was changed since batchai wrote it" if ours else "was not written by this job"
     raise ExportError(f"{path}: exists and {changed}; say --overwrite, or name another output")
+
+
+def _check_folder(path: Path) -> None:
+    """A new file can be made there: a folder that cannot be written costs nothing now."""
+    folder = path.resolve().parent
+    while not folder.exists():
+        folder = folder.parent
+    may_be_written = os.access(
+        folder, os.W_OK | os.X_OK, effective_ids=os.access in os.supports_effective_ids
+    )
+    if not (folder.is_dir() and may_be_written):
+        raise ExportError(f"{path}: {folder} is no folder that can be written; name another output")
 
 
 @contextmanager

@@ -110,7 +110,7 @@ def _result_files(job: Job) -> tuple[list[Path], list[Path]]:
     for place in filter(Path.exists, written_places(job)):
         try:
             check_target(place, overwrite=False, ours=our_exports(job, place))
-            ours.append(place)
+            ours += [place.resolve(), place] if place.is_symlink() else [place]
         except ExportError:
             others.append(place)
     return ours, others

@@ -54,6 +54,17 @@ def test_only_second_requests_of_an_item_are_counted_as_retries(
     assert "3 requests, 2 of them retries" in capsys.readouterr().out
 
 
+def test_a_resumed_run_tells_its_launch_from_the_whole(space: Workspace, capsys: Printed) -> None:
+    assert main(["run", "job", "--budget", "0.00175"]) == 3
+    sent = sum(row.state == "succeeded" for row in space.results())
+    assert 0 < sent < 10
+    capsys.readouterr()
+    assert main(["run", "job"]) == 0
+    said = capsys.readouterr().out
+    assert "in this launch (10 in the whole run), 0 of them retries" in said
+    assert f"\n{10 - sent} request" in said
+
+
 def test_a_bad_row_that_is_met_late_stops_the_run_with_a_remedy(
     space: Workspace, capsys: Printed
 ) -> None:

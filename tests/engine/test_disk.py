@@ -6,6 +6,9 @@ import sqlite3
 from contextlib import closing
 from pathlib import Path
 
+import pytest
+
+from batchai.cli import main
 from batchai.domain import Reply, State
 from batchai.engine.runner import Reason
 from batchai.simulator import Latency, Settings, Simulator
@@ -43,6 +46,23 @@ def test_answers_that_found_the_disk_full_are_kept_and_never_paid_again(tmp_path
     assert len(prompts_of(sim.received)) == len(set(prompts_of(sim.received))) == ITEMS
     assert {row.state for row in space.results()} == {State.SUCCEEDED}
     assert len(space.exported()) == ITEMS
+
+
+@pytest.mark.parametrize(
+    ("blocks", "output", "code"),
+    [(".batchai", "out.csv", 4), ("results", "results/out.csv", 2)],
+    ids=["store", "results"],
+)
+def test_nothing_is_sent_where_nothing_could_be_kept(
+    tmp_path: Path, blocks: str, output: str, code: int, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with Simulator() as sim:
+        space = Workspace(tmp_path, sim.openai_url).write(3)
+        (tmp_path / blocks).touch()  # a file where a folder must be
+        settings = ["--set", f"output.path={tmp_path / output}"]
+        assert main(["run", str(space.job_path), "--yes", *settings]) == code
+        assert sim.received == []
+    assert str(tmp_path / blocks) in capsys.readouterr().err
 
 
 async def test_an_answer_holds_its_slot_until_it_is_durable(tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ import subprocess
 import sys
 from collections.abc import Collection, Iterator
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pytest
 
@@ -15,6 +16,7 @@ from batchai.errors import ExportError, StoreError, UnwritableError
 from batchai.exports import check_export, write_export
 from batchai.spec.models import Output
 from tests.exports.rows import export, row
+from tests.kit import as_nobody
 
 ONE = row("1", {"id": "1"}, "x")
 
@@ -82,6 +84,17 @@ def test_a_folder_in_the_place_of_the_file_is_refused(tmp_path: Path) -> None:
 
     with pytest.raises(ExportError, match="is a folder or device"):
         export(tmp_path / "out.csv", ONE, overwrite=True)
+
+
+def test_a_folder_that_cannot_be_written_is_refused_beforehand() -> None:
+    with TemporaryDirectory() as name:
+        folder = Path(name)
+        folder.chmod(0o555)  # pytest's own folders are closed to others
+        with as_nobody(), pytest.raises(ExportError, match="is no folder that can be written"):
+            check_export(folder / "new" / "out.csv")
+        folder.chmod(0o777)
+        with as_nobody():
+            check_export(folder / "new" / "out.csv")
 
 
 def test_missing_folders_are_made(tmp_path: Path) -> None:

@@ -103,6 +103,21 @@ def test_result_files_go_too_where_they_are_as_batchai_wrote_them(space: Workspa
     assert holding(space.folder) == ["data.csv", "more.jsonl"]
 
 
+def test_a_result_that_lies_behind_a_link_is_removed_with_the_link(space: Workspace) -> None:
+    link, target = space.folder / "linked.csv", space.folder / "elsewhere" / "real.csv"
+    target.parent.mkdir()
+    link.symlink_to(target)
+    main(["export", str(space.job_path), "--to", str(link)])
+    assert "real.csv" in holding(space.folder)
+
+    made = removing(space, results=True)
+
+    assert not link.is_symlink()
+    assert not target.exists()
+    assert {link, target} <= set(made.files)
+    assert holding(space.folder) == ["data.csv"]
+
+
 def test_what_a_killed_run_left_in_the_write_ahead_log_goes_too(space: Workspace) -> None:
     code = (
         "import os, sqlite3, sys; c = sqlite3.connect(sys.argv[1], isolation_level=None); "

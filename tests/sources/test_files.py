@@ -1,6 +1,4 @@
 import os
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -9,6 +7,7 @@ import pytest
 from batchai.errors import SourceError
 from batchai.sources import open_source
 from batchai.spec.models import Input
+from tests.kit import as_nobody
 from tests.sources.reading import bad, fields, read, write
 
 
@@ -127,21 +126,8 @@ def test_a_file_without_permission_is_refused() -> None:
         path.chmod(0)
         folder.chmod(0o755)  # pytest's own folders are closed to others
 
-        with _as_nobody(), pytest.raises(SourceError, match="Permission denied"):
+        with as_nobody(), pytest.raises(SourceError, match="Permission denied"):
             read(path)
-
-
-@contextmanager
-def _as_nobody() -> Iterator[None]:
-    """Root may read everything."""
-    is_root = os.geteuid() == 0
-    if is_root:
-        os.seteuid(65534)
-    try:
-        yield
-    finally:
-        if is_root:
-            os.seteuid(0)
 
 
 def test_a_file_that_looks_like_a_pattern_is_taken_as_it_is(tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ from batchai.store.migrations import VERSION
 from tests.kit import Workspace
 from tests.store.books import open_store
 
-VERSION_1 = Path(__file__).with_name("version_1.sql")
+VERSION_1 = Path(__file__).parent / "fixtures" / "v1.sql"
 
 
 def a_store_of_version_1(folder: Path) -> Path:
@@ -46,11 +46,13 @@ def columns_of(path: Path) -> dict[str, set[tuple[str, str, int, str | None]]]:
 def test_a_job_goes_on_in_a_store_of_version_1(tmp_path: Path) -> None:
     a_store_of_version_1(tmp_path)
     with Simulator() as sim:
-        space = Workspace(tmp_path, sim.openai_url, top="budget_usd: 1").write(6)
-        assert space.run().counts == {"succeeded": 5, "failed": 1}
-        assert [entry.prompt for entry in sim.received] == ["Classify: text number 5 of many"]
+        space = Workspace(tmp_path, sim.openai_url, top="budget_usd: 1").write(8)
+        assert space.run().counts == {"succeeded": 7, "failed": 1}
+        # one had two invalid answers, one was in flight at the kill, one was never sent
+        first = [entry.body["messages"][0]["content"] for entry in sim.received]
+        assert sorted(first) == [f"Classify: text number {n} of many" for n in (4, 6, 7)]
     report = operation.report(space.job())
-    assert report.total.attempts == 7
-    assert report.total.cost_usd > Decimal("0.000484")
+    assert report.total.attempts == 9 + 3
+    assert report.total.cost_usd > Decimal("0.000508")
     assert report.total.saved_by_cache_usd == report.saved.copied == 0
     assert (tmp_path / ".batchai" / "backups" / "job.v1.db").exists()

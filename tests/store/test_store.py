@@ -10,6 +10,7 @@ from contextlib import closing
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pytest
 from sqlalchemy import create_engine
@@ -22,6 +23,7 @@ from batchai.store.dialect import unusable
 from batchai.store.files import set_aside
 from batchai.store.migrations import VERSION
 from batchai.store.values import to_ms
+from tests.kit import as_nobody
 from tests.store.books import (
     COST,
     WORST,
@@ -314,6 +316,17 @@ async def test_deleted_rows_leave_no_trace_in_the_file(tmp_path: Path) -> None:
 def test_a_reader_without_a_store_is_told_what_to_do(tmp_path: Path) -> None:
     with pytest.raises(StoreError, match="no store yet"):
         open_reader(tmp_path / "none.db")
+
+
+@pytest.mark.parametrize("has_folder", [False, True], ids=["its folder", "the store's own"])
+def test_a_folder_that_cannot_be_written_is_refused(has_folder: bool) -> None:
+    with TemporaryDirectory() as name:
+        folder = Path(name)
+        if has_folder:
+            (folder / ".batchai").mkdir(mode=0o555)
+        folder.chmod(0o555)  # pytest's own folders are closed to others
+        with as_nobody(), pytest.raises(StoreError, match="that folder must be writable"):
+            open_store(folder)
 
 
 def test_a_folder_that_cannot_be_made_is_refused(tmp_path: Path) -> None:
