@@ -75,6 +75,7 @@ class Ledger:
         self._next = _Gathering()
         self._committing: asyncio.Task[None] | None = None
         self._broken: StoreError | None = None
+        self._says_saved = False
         with engine.connect() as connection:
             self._next_item = _next_id(connection, "items")
             self._next_attempt = _next_id(connection, "attempts")
@@ -266,6 +267,13 @@ class Ledger:
             return
         try:
             self._spool.add(group)
+            if not self._says_saved:
+                self._says_saved = True
+                log.warning(
+                    "answers that still came in were saved to %s and will be taken in by the next "
+                    "run",
+                    self._spool.path.name,
+                )
         except (OSError, MemoryError) as error:
             log.warning(
                 "%d answers could not be saved beside the store (%s); they count as unknown on "
