@@ -78,6 +78,8 @@ class Launch:
         self._drain_seconds = drain_seconds
         self._leaves_at: asyncio.TimerHandle | None = None
         self._is_interrupted = False
+        self._paused_at: float | None = None
+        self._paused_seconds = 0.0  # by pauses that are over
         progress.budget, progress.spent_before = job.budget_usd, run.cost
         self.run = run
         self._id = store.begin_launch(run.id, now=clock.utcnow())
@@ -192,6 +194,22 @@ class Launch:
         """Send just these items."""
         return await self._run(only=items)
 
+    @property
+    def paused_seconds(self) -> float:
+        """How long it was paused: no time of work."""
+        return self._paused_seconds + self._pause_so_far()
+
+    def _pause_so_far(self) -> float:
+        at = self._paused_at
+        return 0.0 if at is None else self._opened.clock.monotonic() - at
+
+    def _time_pauses(self, action: Action) -> None:
+        if action is Action.PAUSED and self._paused_at is None:
+            self._paused_at = self._opened.clock.monotonic()
+        elif action is Action.RESUMED:
+            self._paused_seconds += self._pause_so_far()
+            self._paused_at = None
+
     def end(self, end: End) -> int:
         """Write down how the launch ended; returns its exit code."""
         store, now = self._opened.store, self._opened.clock.utcnow()
@@ -276,6 +294,7 @@ class Launch:
         self, action: Action, said: Mapping[str, Any], budget: Decimal | None
     ) -> None:
         """Tell the person at this end what came from the other, and write it down."""
+        self._time_pauses(action)
         self._opened.console.say(_told(action, said, in_flight=self._runner.in_flight))
         event = Event(self._opened.clock.utcnow(), action, said)
         ledger = self._opened.store.ledger

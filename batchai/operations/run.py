@@ -60,7 +60,10 @@ class RunOptions:
 
 @dataclass(frozen=True, slots=True)
 class RunSummary:
-    """How a launch ended and where the job stands; counts are of selected items."""
+    """How a launch ended and where the job stands; counts are of selected items.
+
+    seconds: of work; a time in which the launch was paused is none.
+    """
 
     job: Job
     end: End
@@ -153,7 +156,8 @@ async def _run(found: Opened, options: RunOptions) -> RunSummary:
             end = await launch.work(approach)
         if foretold is not None and end.reason is not Reason.STORE:
             foretold.keep(store, run.id, progress)
-        seconds, code = found.clock.monotonic() - started, launch.end(end)
+        seconds = found.clock.monotonic() - started - launch.paused_seconds
+        code = launch.end(end)
         summary = await _summary(
             found, options, end=end, code=code, progress=progress, seconds=seconds
         )

@@ -127,6 +127,27 @@ def test_after_the_machine_slept_connections_are_new_and_the_rate_ramps_up(tmp_p
     run_virtual(main())
 
 
+def test_a_pause_is_no_time_of_work(tmp_path: Path) -> None:
+    async def main() -> None:
+        async with rig(tmp_path, texts(4), top=CAREFUL) as it:
+            launch, _ = it.launch()
+            clock = it.opened.clock
+            await launch.control.resume()  # of a run that was paused before
+            await clock.sleep(10)
+            await launch.control.pause()
+            await clock.sleep(100)
+            await launch.control.pause()
+            await clock.sleep(100)
+            assert launch.paused_seconds == pytest.approx(200, abs=1)
+            await launch.control.resume()
+            await clock.sleep(1000)
+            await launch.control.pause()
+            await clock.sleep(50)
+            assert launch.paused_seconds == pytest.approx(250, abs=1)
+
+    run_virtual(main())
+
+
 def test_a_drain_ends_when_its_time_is_over_and_the_rest_is_unknown(tmp_path: Path) -> None:
     async def main() -> None:
         async with rig(tmp_path, texts(20), top=CAREFUL) as it:
