@@ -4,6 +4,7 @@ import os
 from collections.abc import Generator
 
 import pytest
+from xdist.scheduler import WorkStealingScheduling
 
 from tests.kit import KEY
 
@@ -15,6 +16,12 @@ def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.Tes
     if report.skipped and os.environ.get("CI") and not hasattr(report, "wasxfail"):
         report.outcome = "failed"
     return report
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config) -> WorkStealingScheduling:
+    """A worker that is done takes over what others still have: the slow tests lie together."""
+    return WorkStealingScheduling(config)
 
 
 @pytest.fixture(autouse=True)

@@ -2,53 +2,18 @@
 
 import asyncio
 import os
-import random
 import signal
-from collections import Counter
-from contextlib import suppress
 from pathlib import Path
 
 from batchai.engine.progress import Progress
 from batchai.operations.console import Silence
 from batchai.operations.run import RunOptions, run_job
-from batchai.simulator import Latency, Settings, Simulator
-from tests.kit import Workspace, prompts_of
+from batchai.simulator import Simulator
+from tests.kit import Workspace
 
 ITEMS = 120
 CONCURRENCY = 8
 LIMIT = f"limits: {{concurrency: {CONCURRENCY}}}"
-
-
-def test_a_job_killed_at_random_and_resumed_equals_one_that_was_not(tmp_path: Path) -> None:
-    rng = random.Random(20261122)
-    kills = 0
-    with Simulator(Settings(latency=Latency(0.02, sigma=0.7))) as sim:
-        broken = Workspace(_folder(tmp_path, "broken"), sim.openai_url, top=LIMIT).write(ITEMS)
-        seen = 0
-        while True:
-            process = broken.start("run", "--yes")
-            target = seen + rng.randint(1, ITEMS // 4)
-            with suppress(TimeoutError):  # fewer may be left than that
-                sim.wait_for(min(target, ITEMS + kills * CONCURRENCY), timeout_seconds=3)
-            if rng.random() < 0.8 and process.poll() is None:
-                process.send_signal(signal.SIGKILL)
-            _, errors = process.communicate(timeout=120)
-            seen = len(sim.received)
-            if process.returncode == 0:
-                break
-            assert process.returncode == -signal.SIGKILL, errors
-            kills += 1
-            assert kills < 60
-        sent = Counter(prompts_of(sim.received))
-
-        whole = Workspace(_folder(tmp_path, "whole"), sim.openai_url, top=LIMIT).write(ITEMS)
-        whole.run()
-
-    assert kills >= 3
-    assert len(sent) == ITEMS
-    assert sum(sent.values()) - ITEMS <= kills * CONCURRENCY
-    assert broken.exported() == whole.exported()
-    assert sorted(row.key for row in broken.results()) == sorted(broken.texts)
 
 
 def test_limits_hold_across_kills_and_restarts(tmp_path: Path) -> None:

@@ -1,10 +1,6 @@
 """`on_too_long: split`: what is sent in place of a prompt that does not fit, and what of it."""
 
 import json
-import random
-import signal
-from collections import Counter
-from contextlib import suppress
 from decimal import Decimal
 from pathlib import Path
 
@@ -13,7 +9,7 @@ import pytest
 from batchai.operations.report import report
 from batchai.operations.run import RunOptions
 from batchai.operations.verify import verify
-from batchai.simulator import Fault, Latency, Rates, Settings, SimRequest, Simulator
+from batchai.simulator import Fault, Rates, Settings, SimRequest, Simulator
 from batchai.spec import find_mistakes
 from tests.kit import Workspace
 
@@ -174,43 +170,6 @@ def test_a_note_on_a_part_stands_at_the_item(tmp_path: Path) -> None:
     assert error.startswith("refused: item.text was split to fit the context window; part 2 of 4 ")
     assert "part 2 of 4 of item.text: fixed values of the job: the model refused" in error
     assert report(space.job()).fixed == 1  # as where the whole had been refused
-
-
-CONCURRENCY, KILLS = 2, 3
-
-
-def test_split_items_killed_at_random_and_resumed_equal_those_that_were_not(
-    tmp_path: Path,
-) -> None:
-    rng, kills, seen = random.Random(), 0, 0
-    top = f"on_too_long: split\nlimits: {{concurrency: {CONCURRENCY}}}"
-    texts = {f"k{n}": f"{n} {LONG}" for n in range(4)}
-    with Simulator(Settings(latency=Latency(0.02, sigma=0.7), faults=_window)) as sim:
-        for name in ("broken", "whole"):
-            (tmp_path / name).mkdir()
-        broken = _space(tmp_path / "broken", sim, top).write(texts)
-        while True:
-            process = broken.start("run", "--yes")
-            if kills < KILLS:
-                with suppress(TimeoutError):
-                    sim.wait_for(seen + rng.randint(2, 7), timeout_seconds=20)
-                process.send_signal(signal.SIGKILL)
-            _, errors = process.communicate(timeout=120)
-            seen = len(sim.received)
-            if process.returncode == 0:
-                break
-            assert process.returncode == -signal.SIGKILL, errors
-            kills += 1
-        sent = Counter(_served(sim))
-        whole = _space(tmp_path / "whole", sim, top).write(texts)
-        whole.run()
-        needed = Counter(_served(sim)) - sent
-
-    assert kills == KILLS
-    assert sent.keys() == needed.keys()
-    assert sent.total() - needed.total() <= kills * CONCURRENCY
-    assert broken.exported() == whole.exported()
-    assert {check.different for check in verify(broken.job()).checks} == {0}
 
 
 @pytest.mark.parametrize(

@@ -1,11 +1,9 @@
 """Items that go through named steps: what is sent, what is kept, what a change sends again."""
 
 import asyncio
-import random
 import re
-import signal
 from collections import Counter
-from contextlib import closing, suppress
+from contextlib import closing
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -29,7 +27,7 @@ from batchai.operations.verify import verify
 from batchai.pricing import from_pico
 from batchai.reports.job_status import status_text
 from batchai.reports.shown import ShownList
-from batchai.simulator import Fault, Latency, Settings, SimRequest, Simulator
+from batchai.simulator import Fault, Settings, SimRequest, Simulator
 from batchai.spec import find_mistakes
 from batchai.store import open_reader
 from tests.kit import KEY, Steps, prompts_of
@@ -270,52 +268,6 @@ def test_each_account_has_a_gate_of_its_own(space: Steps, sim: Simulator) -> Non
     ).run()
 
     assert Counter(r.model for r in sim.received) == {"gpt-5.4-mini": 6, "gpt-5.4-nano": 6}
-
-
-CONCURRENCY = 4
-BLOCKS = (
-    "ask: {prompt: 'Ask {{ item.text }}', schema: {questions: {type: array, items: {type: string},"
-    " minItems: 2, maxItems: 3}}}",
-    "answer: {foreach: steps.ask.questions, prompt: 'Answer {{ each }} of {{ item.id }}'}",
-    "talk: {prompt: {turns: ['One {{ item.id }} {{ steps.answer | length }}', Two, Three]}}",
-    "total: {reduce: {of: answer, fan_in: 3}, prompt: 'Sum {{ results | tojson }}'}",
-)
-
-
-def test_steps_killed_at_random_and_resumed_equal_those_that_were_not(tmp_path: Path) -> None:
-    rng, kills, seen = random.Random(7), 0, 0
-    top = f"limits: {{concurrency: {CONCURRENCY}}}"
-    with Simulator(Settings(latency=Latency(0.02, sigma=0.7))) as sim:
-        broken = _space(tmp_path, "broken", sim).steps(*BLOCKS, top=top)
-        while True:
-            process = broken.start("run", "--yes")
-            with suppress(TimeoutError):
-                sim.wait_for(seen + rng.randint(1, 40), timeout_seconds=8)
-            if kills < 6 and process.poll() is None:
-                process.send_signal(signal.SIGKILL)
-            _, errors = process.communicate(timeout=120)
-            seen = len(sim.received)
-            if process.returncode == 0:
-                break
-            assert process.returncode == -signal.SIGKILL, errors
-            kills += 1
-        paid = len(sim.received)
-        whole = _space(tmp_path, "whole", sim).steps(*BLOCKS, top=top)
-        whole.run()
-        needed = len(sim.received) - paid
-
-    assert kills >= 3
-    assert paid - needed <= kills * CONCURRENCY
-    assert broken.exported() == whole.exported()
-    assert broken.exported_from("out.total.csv") == whole.exported_from("out.total.csv")
-    assert {check.different for check in verify(broken.job()).checks} == {0}
-
-
-def _space(folder: Path, name: str, sim: Simulator) -> Steps:
-    (folder / name).mkdir()
-    space = Steps(folder / name, sim.openai_url)
-    space.write(12)
-    return space
 
 
 @pytest.mark.parametrize(
