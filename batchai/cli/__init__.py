@@ -4,7 +4,7 @@ import os
 import sys
 
 from batchai.cli.parser import build_parser
-from batchai.errors import OUT_OF_MEMORY, BatchaiError, StoreBusyError, StoreError, UnwritableError
+from batchai.errors import BatchaiError, StoreBusyError, StoreError, UnwritableError
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -20,7 +20,11 @@ def main(arguments: list[str] | None = None) -> int:
     except KeyboardInterrupt:
         return 130
     except MemoryError:
-        print(f"Memory ran out: {OUT_OF_MEMORY}.", file=sys.stderr)
+        print(
+            "Memory ran out: give the process more, and type the same again; what was recorded is "
+            "kept",
+            file=sys.stderr,
+        )
         return 3
     except BrokenPipeError:  # `batchai report | head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -12,6 +12,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from batchai.cli.console import Terminal, log_to_terminal
+from batchai.cli.following import changes_of, following
 from batchai.errors import SpecError
 from batchai.spec import Overrides, find_job, load_job
 from batchai.spec.models import Job
@@ -43,7 +44,7 @@ def run(options: argparse.Namespace) -> int:
         summary = asyncio.run(run_job(job, chosen, console=terminal))
     finally:
         terminal.close()
-    print(run_text(summary, options.job, changes=_changes(options)))
+    print(run_text(summary, options.job, changes=changes_of(options)))
     return summary.exit_code
 
 
@@ -130,7 +131,7 @@ def try_(options: argparse.Namespace) -> int:
         )
     finally:
         terminal.close()
-    changes = _changes(options)
+    changes = changes_of(options)
     print(trial_text(trial, options.job, shows_prompts=options.show, changes=changes))
     return trial.exit_code
 
@@ -152,7 +153,11 @@ def plan(options: argparse.Namespace) -> int:
         return 0
     made = asyncio.run(make_plan(_job(options)))
     values = {"schema_version": 1, **plan_values(made)}
-    print(_dumped(values) if options.json else plan_text(made, options.job))
+    print(
+        _dumped(values)
+        if options.json
+        else plan_text(made, options.job, changes=changes_of(options))
+    )
     return 0
 
 
@@ -200,7 +205,11 @@ def _pilot(options: argparse.Namespace) -> int:
     finally:
         terminal.close()
     values = {"schema_version": 1, **pilot_values(made)}
-    print(_dumped(values) if options.json else pilot_text(made, options.job))
+    print(
+        _dumped(values)
+        if options.json
+        else pilot_text(made, options.job, changes=changes_of(options))
+    )
     return made.exit_code
 
 
@@ -226,7 +235,9 @@ def check(options: argparse.Namespace) -> int:
         left = unrendered(job) if options.all else ""
         if (share := repeated_share(job)) is not None:
             print(f"about {share:.0%} of the input tokens are the same in every request")
-        print(f"{path.name}: no mistakes found · next: batchai try {options.job}")
+        follow = f"batchai try {shlex.quote(options.job)}"
+        follow = following(follow, options.job, changes_of(options))
+        print(f"{path.name}: no mistakes found · next: {follow}")
         if left:
             print(left)
         return 0
@@ -504,14 +515,6 @@ def _overrides(options: argparse.Namespace, *, model: str | None = None) -> Over
         limit=options.limit,
         budget=options.budget,
     )
-
-
-def _changes(options: argparse.Namespace) -> str:
-    """The options that make it another job than the file's, as they were typed."""
-    given = [("--model", options.model), ("--base-url", options.base_url)]
-    given += [("--var", text) for text in options.var] + [("--set", text) for text in options.set]
-    given += [("--allow-path", str(path)) for path in options.allow_path]
-    return "".join(f" {option} {shlex.quote(text)}" for option, text in given if text is not None)
 
 
 def _outcomes(text: str | None) -> frozenset[str] | None:

@@ -1,9 +1,11 @@
 """What `batchai plan` prints: a plan, several models side by side, a pilot."""
 
+import shlex
 from collections.abc import Sequence
 from decimal import Decimal
 from typing import Any
 
+from batchai.cli.following import Changes, following
 from batchai.domain import MAIN_STEP, NO_COST, Estimate
 from batchai.engine.runner import Reason
 from batchai.engine.scan import Change
@@ -26,9 +28,9 @@ _WORDS = {
 }
 
 
-def plan_text(plan: Plan, name: str) -> str:
+def plan_text(plan: Plan, name: str, *, changes: Changes = ()) -> str:
     """What a run would do: counts by change with their price, tokens, duration."""
-    survey, estimate = plan.survey, plan.estimate
+    survey, estimate, job = plan.survey, plan.estimate, shlex.quote(name)
     rows = []
     for change, words in _WORDS.items():
         number = survey.changes[change.value]
@@ -43,8 +45,9 @@ def plan_text(plan: Plan, name: str) -> str:
     if survey.bad_rows:
         rows.append(f"  {'bad rows':<34} {survey.bad_rows:>12,}")
     if not any(survey.requests.values()):
-        follow = f"run {name} --retry failed" if plan.failed else f"report {name}"
-        return "\n".join(["A run would send nothing:", *rows, f"Next: batchai {follow}"])
+        follow = f"run {job} --retry failed" if plan.failed else f"report {job}"
+        follow = following(f"batchai {follow}", name, changes)
+        return "\n".join(["A run would send nothing:", *rows, f"Next: {follow}"])
     lines = [f"A run would send {counted(survey.to_send, 'item')}:", *rows, *_step_lines(plan)]
     lines.append(
         f"Tokens: about {estimate.input_tokens:,} in, {estimate.output_tokens:,} out "
@@ -61,7 +64,7 @@ def plan_text(plan: Plan, name: str) -> str:
     if budget is not None and estimate.cost_usd > budget:
         lines.append(f"The budget of {usd(budget)} would not be enough.")
     asks = " --changed rerun   (or keep)" if survey.at_stake else ""
-    lines.append(f"Next: batchai run {name}{asks}")
+    lines.append(f"Next: {following(f'batchai run {job}{asks}', name, changes)}")
     return "\n".join(lines)
 
 
@@ -113,7 +116,7 @@ def plans_text(plans: Sequence[Plan], name: str) -> str:
     )
 
 
-def pilot_text(pilot: Pilot, name: str) -> str:
+def pilot_text(pilot: Pilot, name: str, *, changes: Changes = ()) -> str:
     """What the sent items cost, and what all will."""
     lines = []
     if pilot.end.reason is not Reason.FINISHED:
@@ -137,7 +140,8 @@ def pilot_text(pilot: Pilot, name: str) -> str:
     budget = pilot.job.budget_usd
     if budget is not None and (estimate.cost_high_usd or estimate.cost_usd) > budget:
         lines.append(f"The budget of {usd(budget)} may not be enough.")
-    lines.append(f"Next: batchai run {name}")
+    follow = following(f"batchai run {shlex.quote(name)}", name, changes)
+    lines.append(f"Next: {follow}")
     return "\n".join(lines)
 
 

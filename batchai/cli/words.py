@@ -3,6 +3,7 @@
 import shlex
 from pathlib import Path
 
+from batchai.cli.following import Changes, following
 from batchai.domain import MAIN_STEP, State
 from batchai.engine.runner import End, Reason
 from batchai.operations.run import RunSummary
@@ -13,7 +14,7 @@ from batchai.reports.reasons import why_ended
 from batchai.reports.words import counted, printable, share, span, usd
 
 
-def run_text(summary: RunSummary, name: str, *, changes: str = "") -> str:
+def run_text(summary: RunSummary, name: str, *, changes: Changes = ()) -> str:
     """How a launch ended, where the results are, what to type next.
 
     name: JOB as typed; changes: the options, as typed, without which it would be another job.
@@ -45,7 +46,7 @@ def run_text(summary: RunSummary, name: str, *, changes: str = "") -> str:
             lines.append(cut_text(summary.export.cut_cells))
     if summary.export_problem:
         lines.append(f"No result file: {summary.export_problem}")
-    lines.append(f"Next: {_with(changes, _next_step(summary, name), name)}")
+    lines.append(f"Next: {following(_next_step(summary, name), name, changes)}")
     return "\n".join(lines)
 
 
@@ -57,7 +58,7 @@ def cut_text(cells: int) -> str:
     )
 
 
-def trial_text(trial: Trial, name: str, *, shows_prompts: bool, changes: str = "") -> str:
+def trial_text(trial: Trial, name: str, *, shows_prompts: bool, changes: Changes = ()) -> str:
     """The items with their answers, what they cost, and what all of them would; see `run_text`."""
     lines: list[str] = []
     for item in trial.tried:
@@ -76,23 +77,12 @@ def trial_text(trial: Trial, name: str, *, shows_prompts: bool, changes: str = "
                 f"{usd(trial.cost / len(sent) * trial.items_in_input)}"
             )
     lines.append(line)
-    follow = f"batchai show {name} --failed" if ended else f"batchai try {name}"
+    job = shlex.quote(name)
+    follow = f"batchai show {job} --failed" if ended else f"batchai try {job}"
     if valid:
-        follow = f"batchai run {name}"
-    lines.append(f"Next: {_with(changes, follow, name)}")
+        follow = f"batchai run {job}"
+    lines.append(f"Next: {following(follow, name, changes)}")
     return "\n".join(lines)
-
-
-def _with(changes: str, command: str, name: str) -> str:
-    """The command with the same changes, where it sends: else it would send another job's."""
-    for sending in (
-        f"batchai run {name}",
-        f"batchai try {name}",
-        f"batchai run {shlex.quote(name)}",
-    ):
-        if command.startswith(sending):
-            return f"{sending}{changes}{command.removeprefix(sending)}"
-    return command
 
 
 def _counts(summary: RunSummary) -> str:
@@ -167,8 +157,8 @@ def _next_step(summary: RunSummary, name: str) -> str:
     )
     step = next_step(standing, name)
     if step is None and summary.job.input.limit is not None:
-        step = f"batchai run {name} --limit all   (the rest; nothing is sent twice)"
-    return step or f"batchai report {name}"
+        step = f"batchai run {shlex.quote(name)} --limit all   (the rest; nothing is sent twice)"
+    return step or f"batchai report {shlex.quote(name)}"
 
 
 def _tried_lines(item: TriedItem, *, shows_prompts: bool) -> list[str]:

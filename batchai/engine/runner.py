@@ -254,7 +254,7 @@ class Runner:
         except SourceError as error:  # of a file that is attached
             await route.fail_unsent(station, work, Outcome.UNRENDERABLE, str(error))
             return None
-        except MemoryError:  # it is not the item's failure
+        except MemoryError:  # not the item's failure, unless its template took it all
             raise
         except Exception as error:
             log.exception("a request could not be made", extra={"item": work.key})

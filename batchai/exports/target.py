@@ -31,7 +31,6 @@ def check_target(path: Path, *, overwrite: bool, ours: Collection[str]) -> str |
     try:
         status = path.stat()
     except FileNotFoundError:
-        _check_folder(path)
         return None
     except OSError as error:
         raise ExportError(f"{path}: cannot be read: {error.strerror}") from error
@@ -44,8 +43,8 @@ def check_target(path: Path, *, overwrite: bool, ours: Collection[str]) -> str |
     raise ExportError(f"{path}: exists and {changed}; say --overwrite, or name another output")
 
 
-def _check_folder(path: Path) -> None:
-    """A new file can be made there: a folder that cannot be written costs nothing now."""
+def check_folder(path: Path) -> None:
+    """A new file can be made there, also to take an old one's place. Raises ExportError."""
     folder = path.resolve().parent
     while not folder.exists():
         folder = folder.parent

@@ -10,7 +10,7 @@ from batchai.domain import ResultRow, State
 from batchai.errors import ExportError
 from batchai.exports.columns import Plan, plan_columns
 from batchai.exports.parquet import write_parquet
-from batchai.exports.target import check_target, identity, replacing
+from batchai.exports.target import check_folder, check_target, identity, replacing
 from batchai.exports.text_files import write_csv, write_json, write_jsonl, write_tsv
 from batchai.exports.xlsx import write_xlsx
 from batchai.spec.models import Output
@@ -51,7 +51,8 @@ class ExportSummary:
 def check_export(path: Path, *, overwrite: bool = False, ours: Collection[str] = ()) -> None:
     """Raise ExportError, before anything is spent, where an export to `path` would be refused.
 
-    That is: no known suffix, a package missing, a file there that batchai did not write.
+    That is: no known suffix, a package missing, a file there that batchai did not write,
+    a folder that cannot be written.
     """
     if path.suffix.lower() not in _WRITERS:
         known = ", ".join(_WRITERS)
@@ -60,6 +61,7 @@ def check_export(path: Path, *, overwrite: bool = False, ours: Collection[str] =
     if package and find_spec(package) is None:
         raise ExportError(f'{path}: writing it needs a package; pip install "batchai[{extra}]"')
     check_target(path, overwrite=overwrite, ours=ours)
+    check_folder(path)
 
 
 def write_export(

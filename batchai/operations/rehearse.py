@@ -86,7 +86,7 @@ def rehearse(job: Job, faults: Sequence[str] = (), *, console: Console | None = 
     console.say(f"Rehearsing {job.name} on a simulated provider; waits are skipped.")
     began = time.monotonic()
     with asyncio.Runner(loop_factory=SkippingLoop) as runner:
-        run, served = runner.run(_run(job, basis, shares, console))
+        run, served, accounts = runner.run(_run(job, basis, shares, console))
     return Rehearsal(
         job=job,
         run=run,
@@ -94,14 +94,14 @@ def rehearse(job: Job, faults: Sequence[str] = (), *, console: Console | None = 
         basis=basis,
         faults=shares,
         real_seconds=time.monotonic() - began,
-        accounts=len(accounts_of(job)),
+        accounts=accounts,
         is_free=all(rate.is_free for rate in rates.values()),
     )
 
 
 async def _run(
     job: Job, basis: Basis, shares: Mapping[Fault, float], console: Console
-) -> tuple[RunSummary, Summary]:
+) -> tuple[RunSummary, Summary, int]:
     settings = Settings(
         latency=Latency(basis.latency_seconds, _LATENCY_SIGMA, seed=_SEED),
         faults=seeded(_SEED, shares) if shares else no_faults,
@@ -119,7 +119,7 @@ async def _run(
             console=_Calm(console),
             clock=_SkippingClock(),
         )
-        return summary, summary_of(simulator)
+        return summary, summary_of(simulator), len(accounts_of(stand_in))
 
 
 def _stand_in(job: Job, url: str) -> Job:

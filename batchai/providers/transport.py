@@ -7,7 +7,6 @@ TCP keepalive on, tells "never sent" from "answer lost", and never lets plain HT
 
 import errno
 import socket
-import ssl
 import urllib.request
 from collections.abc import Callable
 from contextvars import ContextVar
@@ -148,6 +147,16 @@ def keepalive_socket(address: aiohttp.AddrInfoType) -> socket.socket:
     return sock
 
 
+_NO_TLS = frozenset({"WRONG_VERSION_NUMBER", "HTTP_REQUEST", "RECORD_LAYER_FAILURE"})
+_OTHER_TLS = frozenset(
+    {
+        "UNSUPPORTED_PROTOCOL",
+        "TLSV1_ALERT_PROTOCOL_VERSION",
+        "SSLV3_ALERT_HANDSHAKE_FAILURE",
+        "NO_CIPHERS_AVAILABLE",
+        "TLSV1_UNRECOGNIZED_NAME",
+    }
+)
 _REFUSED_BY_PROXY = frozenset({401, 403, 404, 405, 407})
 _NEVER_SENT = (
     aiohttp.ClientConnectorError,
@@ -220,8 +229,8 @@ def _is_lasting(error: Exception) -> bool:
     match error:
         case aiohttp.ClientConnectorCertificateError():
             return True
-        case aiohttp.ClientConnectorSSLError():  # broken off amid the handshake is no word on TLS
-            return not isinstance(error.os_error, ssl.SSLEOFError | ssl.SSLZeroReturnError)
+        case aiohttp.ClientConnectorSSLError():  # a busy server breaks off a handshake too
+            return _tls_problem(error) in _NO_TLS | _OTHER_TLS
         case aiohttp.ClientProxyConnectionError():
             return error.os_error.errno == errno.ECONNREFUSED
         case aiohttp.ClientHttpProxyError():
@@ -239,10 +248,9 @@ def _reason(error: Exception) -> str:
                 "your network has an authority of its own, name its file in SSL_CERT_FILE"
             )
         case aiohttp.ClientConnectorSSLError():
-            return (
-                f"TLS with {error.host}:{error.port} failed ({error.strerror or error}); does "
-                "base_url name a port that speaks https?"
-            )
+            hint = "; does base_url name a port that speaks https?"
+            hint = hint if _tls_problem(error) in _NO_TLS else ""
+            return f"TLS with {error.host}:{error.port} failed ({error.strerror or error}){hint}"
         case aiohttp.ClientProxyConnectionError():
             return (
                 f"no connection to the proxy of HTTPS_PROXY, {error.host}:{error.port}; start it, "
@@ -265,6 +273,11 @@ def _reason(error: Exception) -> str:
             return f"the answer broke off: {error}"
         case _:
             return f"the connection broke: {str(error) or type(error).__name__}"
+
+
+def _tls_problem(error: aiohttp.ClientConnectorSSLError) -> str | None:
+    """OpenSSL's name for it."""
+    return getattr(error.os_error, "reason", None)
 
 
 def _verify_message(error: Exception) -> str:

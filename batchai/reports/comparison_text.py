@@ -81,9 +81,9 @@ def remarks(comparison: Comparison) -> Iterator[str]:
         if model.fixed:
             failed.append(f"{model.fixed:,} with the job's fixed values")
         more = sum(model.attempts.values()) - model.items
-        if more and comparison.in_parts:
+        if more > 0 and comparison.in_parts:
             failed.append(f"{counted(more, 'request')} more than items, which are several each")
-        elif more:
+        elif more > 0:
             failed.append(f"{counted(more, 'attempt')} more than items")
         if model.ended != "finished":
             failed.append(

@@ -70,7 +70,7 @@ def unusable(path: Path, error: DBAPIError) -> StoreError:
 
 def remedy(error: BaseException) -> str:
     """What helps against an error of the database while it is written."""
-    if isinstance(error, MemoryError):
+    if isinstance(error, MemoryError | RuntimeError):  # of which threads are made too
         return "lower limits.concurrency or give the process more memory, then run again"
     match _code(error):
         case sqlite3.SQLITE_BUSY | sqlite3.SQLITE_LOCKED:

@@ -194,6 +194,7 @@ class Ledger:
     async def _commit_groups(self) -> None:
         loop = asyncio.get_running_loop()
         waiters: list[asyncio.Future[None]] = []
+        group = Group(self._number, {})
         try:
             while self._next.waiters:
                 gathered, self._next = self._next, _Gathering()
@@ -204,7 +205,8 @@ class Ledger:
         except StoreError as error:
             self._break(waiters, error)
         except (MemoryError, RuntimeError) as error:  # no memory; no thread could be started
-            self._break(waiters, StoreError(f"{self._path}: cannot be written ({_reason(error)})"))
+            # the thread may have had it all the same: a group counts once, by its number
+            self._break(waiters, self._give_up(group, error))
         finally:
             self._committing = None
 

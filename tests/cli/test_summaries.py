@@ -93,6 +93,10 @@ def test_what_to_type_next_is_of_the_same_job(space: Workspace, capsys: Printed)
     space.write_job(prompt="{{ vars.kind }} {{ item.text }}")
     assert main(["try", "job", "-n", "1", *changes]) == 0
     assert f"Next: batchai run job {typed}\n" in capsys.readouterr().out
+    assert main(["plan", "job", "--limit", "4", *changes]) == 0
+    assert f"Next: batchai run job {typed} --limit 4\n" in capsys.readouterr().out
+    assert main(["check", "job", "--budget", "1", *changes]) == 0
+    assert f"next: batchai try job {typed} --budget 1\n" in capsys.readouterr().out
     assert main(["run", "job", "--limit", "4", *changes]) == 0
     assert f"Next: batchai run job {typed} --limit all   (the rest;" in capsys.readouterr().out
     assert main(["run", "job", *changes]) == 0

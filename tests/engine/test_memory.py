@@ -125,15 +125,18 @@ async def test_where_not_even_the_spool_finds_memory_nobody_waits(store: Store) 
         await asyncio.wait_for(close(store, attempt), 10)
 
 
-async def test_where_no_thread_can_be_started_nobody_waits(
+async def test_where_no_thread_can_be_started_nobody_waits_and_the_answer_is_spooled(
     store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def refused(*_: object) -> None:
         raise RuntimeError("can't start new thread")
 
+    (item,) = await add_items(store, 1)
+    attempt = an_attempt(store, item)
+    await store.ledger.open_attempt(attempt)
     monkeypatch.setattr(store.ledger._thread, "submit", refused)
-    with pytest.raises(StoreError, match="can't start new thread"):
-        await asyncio.wait_for(store.ledger.set_meta("a", "b"), 10)
+    with pytest.raises(StoreError, match=r"can't start new thread.*1 answers in hand were saved"):
+        await asyncio.wait_for(close(store, attempt), 10)
 
 
 def test_a_command_that_finds_no_memory_says_so(
@@ -143,7 +146,7 @@ def test_a_command_that_finds_no_memory_says_so(
 
     monkeypatch.setitem(COMMANDS, "check", _exhausted)
     assert main(["check", str(tmp_path / "job.yaml")]) == 3
-    assert capsys.readouterr().err.startswith("Memory ran out: lower limits.concurrency")
+    assert capsys.readouterr().err.startswith("Memory ran out: give the process more")
 
 
 def _first_are_huge(_request: SimRequest, index: int) -> Fault | None:

@@ -3,6 +3,7 @@
 The keys in `tls/` are for these tests: the certificates name 127.0.0.1 and nobody trusts them.
 """
 
+import asyncio
 import json
 import socket
 import ssl
@@ -144,6 +145,23 @@ def test_a_port_that_speaks_no_tls_stops_the_job_at_once(tmp_path: Path) -> None
         detail = refused(tmp_path, f"https://127.0.0.1:{port}/v1").end.detail
     assert f"TLS with 127.0.0.1:{port} failed" in detail
     assert "does base_url name a port that speaks https?" in detail
+
+
+async def test_a_server_that_breaks_off_the_handshake_may_only_be_busy() -> None:
+    internal_error = bytes.fromhex("15 0303 0002 02 50")  # an alert: RFC 8446, section 6
+
+    async def alert(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.read(1)
+        writer.write(internal_error)
+        writer.close()
+
+    async with await asyncio.start_server(alert, "127.0.0.1") as server:
+        port = server.sockets[0].getsockname()[1]
+        model = model_at("openai", f"https://127.0.0.1:{port}/v1", api_key_env="SIM_KEY")
+        reply = await ask(model, deadline_seconds=30)
+    assert (reply.outcome, reply.is_lasting) == (Outcome.CONNECTION_LOST, False)
+    assert "internal error" in reply.detail
+    assert "base_url" not in reply.detail
 
 
 def test_a_proxy_that_is_not_there_stops_the_job_at_once(

@@ -92,9 +92,13 @@ def test_a_folder_that_cannot_be_written_is_refused_beforehand() -> None:
         folder.chmod(0o555)  # pytest's own folders are closed to others
         with as_nobody(), pytest.raises(ExportError, match="is no folder that can be written"):
             check_export(folder / "new" / "out.csv")
+        (folder / "out.csv").write_text("of before\n")  # a new file takes its place
+        with as_nobody(), pytest.raises(ExportError, match="is no folder that can be written"):
+            check_export(folder / "out.csv", overwrite=True)
         folder.chmod(0o777)
         with as_nobody():
             check_export(folder / "new" / "out.csv")
+            check_export(folder / "out.csv", overwrite=True)
 
 
 def test_missing_folders_are_made(tmp_path: Path) -> None:
