@@ -272,7 +272,7 @@ def export(options: argparse.Namespace) -> int:
     if summary.cut_cells:
         print(cut_text(summary.cut_cells))
     if summary.lost:
-        print(f"{counted(summary.lost, 'item')} could not be read: not in the file")
+        print(f"{counted(summary.lost, 'item')} could not be read, or not whole")
     return 1 if summary.lost else 0
 
 

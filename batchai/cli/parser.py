@@ -168,7 +168,8 @@ def _add_export(commands: _Commands) -> None:
     export.add_argument(
         "--salvage",
         action="store_true",
-        help="of a damaged store, the results that can still be read; exits 1 where some cannot",
+        help="of a damaged store, the results that can still be read, beside the result file "
+        "(out.salvaged.csv); exits 1 where some cannot",
     )
 
 

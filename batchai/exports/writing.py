@@ -37,7 +37,7 @@ class ExportSummary:
 
     rows: lines of data; succeeded and failed: how many of them are. cut_cells: texts beyond what a
     cell of Excel holds (32,767 characters), which end in a mark. lost: items of a damaged store
-    that could not be read.
+    that could not be read, or not whole.
     """
 
     path: Path

@@ -6,13 +6,13 @@ job starts afresh, and `export` needs no store that it may write to.
 
 import asyncio
 import os
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from batchai.domain import MAIN_STEP, ResultRow
-from batchai.errors import SpecError, UnwritableError
+from batchai.errors import ExportError, SpecError, UnwritableError
 from batchai.exports import ExportSummary, check_export, write_export
 from batchai.schemas import TEXT_FIELD, result_fields
 from batchai.spec.models import Job, Step
@@ -26,12 +26,13 @@ def export(
 ) -> ExportSummary:
     """Write the results that there are now, also while a run goes on.
 
-    salvage: of a damaged store, those that can be read.
-    Raises ExportError where a file stands that batchai did not write, StoreError without a store.
+    salvage: of a damaged store, those that can be read, which take the place of no file and stand
+    beside the result file (`out.salvaged.csv`) where `to` names no other.
+    Raises ExportError where a file stands that may not be replaced, StoreError without a store.
     """
-    reader = open_reader(job.store_path)
+    reader = open_reader(job.store_path, salvaging=salvage)
     try:
-        path = to or output_path(job)
+        path = to or (reduction_path(output_path(job), "salvaged") if salvage else output_path(job))
         return _write(job, reader, path=path, overwrite=overwrite, salvage=salvage)
     finally:
         reader.close()
@@ -135,9 +136,22 @@ def _write(
         path.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise UnwritableError(f"{path.parent}: cannot be made ({error.strerror})") from error
+    files = result_files(job, path)
+    if salvage and not overwrite:
+        _refuse_standing(files)
     write = _salvage_file if salvage else _write_file
-    summaries = [write(job, reader, file, overwrite=overwrite) for file in result_files(job, path)]
-    return replace(summaries[0], lost=sum(summary.lost for summary in summaries))
+    summaries = [write(job, reader, file, overwrite=overwrite) for file in files]
+    return replace(summaries[0], lost=max(summary.lost for summary in summaries))
+
+
+def _refuse_standing(files: Iterable[ResultFile]) -> None:
+    """What was salvaged may be less than an older file holds, also one of ours."""
+    for file in files:
+        if file.path.exists():
+            raise ExportError(
+                f"{file.path}: exists, and may hold more than can be salvaged now; "
+                "name another file with --to, or say --overwrite"
+            )
 
 
 def reduction_path(path: Path, step: str) -> Path:

@@ -56,15 +56,18 @@ def writer_engine(path: Path) -> Engine:
     return engine
 
 
-def unusable(path: Path, error: DBAPIError) -> StoreError:
-    """Why a store cannot be opened: it is locked, damaged, or the disk under a sound one fails."""
+def unusable(path: Path, error: DBAPIError, *, salvaging: bool = False) -> StoreError:
+    """Why a store cannot be opened: it is locked, damaged, or the disk under a sound one fails.
+
+    salvaging: one who tries to salvage is not told to.
+    """
     code = _code(error)
     if code in _OF_THE_DISK or code == sqlite3.SQLITE_BUSY:
         return StoreError(f"{path}: cannot be opened ({error.orig}); {remedy(error)}")
+    first = "" if salvaging else "what can be read: batchai export --salvage; then "
     return StoreError(
-        f"{path}: is damaged or no batchai store ({error.orig}); what can be read: batchai export "
-        "--salvage; then restore a copy made by `batchai backup`, or begin anew with --fresh, "
-        "which keeps it"
+        f"{path}: is damaged or no batchai store ({error.orig}); {first}restore a copy made by "
+        "`batchai backup`, or begin anew with --fresh, which keeps it"
     )
 
 
@@ -135,6 +138,11 @@ def reader_engine(path: Path) -> Engine:
         return connection
 
     return create_engine("sqlite://", creator=connect, poolclass=NullPool)
+
+
+def scratch_engine() -> Engine:
+    """Each connection of it is a database of its own, in a nameless file that only it can read."""
+    return create_engine("sqlite://", creator=lambda: sqlite3.connect(""), poolclass=NullPool)
 
 
 def _create_private(path: Path) -> None:

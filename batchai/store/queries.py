@@ -22,7 +22,7 @@ from batchai.domain import (
 from batchai.errors import StoreError
 from batchai.pricing import from_pico
 from batchai.store import tables
-from batchai.store.dialect import reader_engine, unusable
+from batchai.store.dialect import reader_engine, scratch_engine, unusable
 from batchai.store.migrations import refuse_foreign
 from batchai.store.results import RESULTS, item_result, results_in
 from batchai.store.rows import (
@@ -80,8 +80,9 @@ _STORED = text(
 class Reader:
     """Queries over one store; safe from any one thread at a time. Raises StoreError."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, *, salvaging: bool = False) -> None:
         self.path = path
+        self._salvaging = salvaging
         self._engine = reader_engine(path)
         self._lock = threading.Lock()
         self._holds_snapshot = False
@@ -89,7 +90,7 @@ class Reader:
             self._connection: Connection = self._engine.connect()
             refuse_foreign(self._connection, str(path))
         except DatabaseError as error:
-            raise unusable(path, error) from error
+            raise unusable(path, error, salvaging=salvaging) from error
 
     def close(self) -> None:
         """Close the connection, after the query that another thread may be at."""
@@ -370,9 +371,13 @@ class Reader:
     @contextmanager
     def salvage(self, *names: str) -> Iterator[Salvage]:
         """`results` of a damaged store, as far as they can be read."""
-        with self._reading(), self._engine.connect() as connection:
+        with (
+            self._reading(),
+            self._engine.connect() as connection,
+            scratch_engine().connect() as scratch,
+        ):
             connection.exec_driver_sql("BEGIN")
-            yield Salvage(connection, names)
+            yield Salvage(connection, scratch, names)
 
     def usage_ratio(self, step: str, *, limit: int = 2000) -> tuple[int, int, int, int]:
         """Sums over a step's newest billed attempts: number, estimated and actual input, output."""
@@ -421,9 +426,10 @@ class Reader:
         try:
             yield
         except DatabaseError as error:
+            last = "" if self._salvaging else ", or save what can be read: batchai export --salvage"
             raise StoreError(
                 f"{self.path}: cannot be read ({error.orig}); check the disk, restore a copy made "
-                "by `batchai backup`, or save what can be read: batchai export --salvage"
+                f"by `batchai backup`{last}"
             ) from error
 
     def _scalar(self, query: Any) -> Any:

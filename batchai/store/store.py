@@ -299,11 +299,14 @@ class Store:
         return new["store"]
 
 
-def open_reader(path: Path) -> Reader:
-    """Read-only queries over a store that may be written to by a launch at the same time."""
+def open_reader(path: Path, *, salvaging: bool = False) -> Reader:
+    """Read-only queries over a store that may be written to by a launch at the same time.
+
+    salvaging: its errors do not recommend what is being done.
+    """
     if not path.exists():
         raise StoreError(f"{path}: no store yet; the job has not been run (batchai run …)")
-    return Reader(path)
+    return Reader(path, salvaging=salvaging)
 
 
 def _pico(budget: Decimal | None) -> int | None:
