@@ -205,7 +205,7 @@ def test_a_template_neither_escapes_nor_grows_without_bound(source: str) -> None
     with pytest.raises(TemplateError):
         render(source)
 
-    assert time.process_time() - start < 30  # of a slow machine; unbounded, they never end
+    assert time.process_time() - start < 5
     assert ITEM["tags"] == tags
 
 
