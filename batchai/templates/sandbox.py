@@ -131,7 +131,8 @@ def _count_turns(context: Any, turns: int = 1) -> None:
     context.turns = taken = getattr(context, "turns", 0) + turns  # it lives for one rendering
     if taken > MAX_TURNS:
         raise SecurityError(
-            f"it takes more than {MAX_TURNS:,} turns of loops, or {MAX_TURNS // _CALL_TURNS:,} calls"
+            f"it takes more than {MAX_TURNS:,} turns of loops and calls, of which a call is "
+            f"{_CALL_TURNS}"
         )
 
 

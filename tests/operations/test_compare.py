@@ -423,20 +423,29 @@ async def test_the_page_breaks_no_rule_of_its_own_and_fits_a_phone(
         assert page.complaints == []
 
 
+SCHEMA = "schema: {mood: [good, bad], why: string}"
+
+
+def job_of_steps(folder: Path, sim: Simulator, *steps: str, more: str = "") -> Workspace:
+    """The job with these steps in place of its prompt."""
+    space = job_of(folder, sim)
+    head = space.job_path.read_text().partition("prompt:")[0]
+    blocks = "".join(f"  {step}\n" for step in steps)
+    space.job_path.write_text(f"{head}steps:\n{blocks}{more}output: out.csv\n")
+    return space
+
+
 def test_a_named_step_is_compared_over_the_same_steps_before_it(
     tmp_path: Path, sim: Simulator, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("SIM_KEY", KEY)
-    space = job_of(tmp_path, sim)
-    head = space.job_path.read_text().partition("prompt:")[0]
-    schema = "schema: {mood: [good, bad], why: string}"
-    space.job_path.write_text(
-        f"{head}steps:\n"
-        f"  first: {{prompt: {{user: '{{{{ item.text }}}} first'}}, {schema}}}\n"
-        "  second: {prompt: {user: '{{ item.text }} {{ steps.first.mood }}'}, "
-        f"{schema}}}\n"
-        f"  third: {{prompt: {{user: '{{{{ item.text }}}} third'}}, {schema}}}\n"
-        "expect: {second.mood: gold, third.mood: gold}\noutput: out.csv\n"
+    space = job_of_steps(
+        tmp_path,
+        sim,
+        f"first: {{prompt: {{user: '{{{{ item.text }}}} first'}}, {SCHEMA}}}",
+        f"second: {{prompt: {{user: '{{{{ item.text }}}} {{{{ steps.first.mood }}}}'}}, {SCHEMA}}}",
+        f"third: {{prompt: {{user: '{{{{ item.text }}}} third'}}, {SCHEMA}}}",
+        more="expect: {second.mood: gold, third.mood: gold}\n",
     )
     options = CompareOptions(sample=6, step="second")
     made = asyncio.run(compare(loaded(space), jobs(space, A, B), options))
@@ -463,15 +472,12 @@ def test_a_step_of_several_requests_is_compared_by_what_it_costs(
 ) -> None:
     """Its results are lists, and its requests are no repetitions."""
     monkeypatch.setenv("SIM_KEY", KEY)
-    space = job_of(tmp_path, sim)
-    head = space.job_path.read_text().partition("prompt:")[0]
-    schema = "schema: {mood: [good, bad], why: string}"
-    space.job_path.write_text(
-        f"{head}steps:\n"
-        f"  first: {{prompt: {{user: '{{{{ item.text }}}} first'}}, {schema}}}\n"
-        "  each: {if: steps.first.mood == 'good', foreach: '[1, 2, 3]', "
-        f"prompt: {{user: '{{{{ item.text }}}} {{{{ each }}}}'}}, {schema}}}\n"
-        "output: out.csv\n"
+    space = job_of_steps(
+        tmp_path,
+        sim,
+        f"first: {{prompt: {{user: '{{{{ item.text }}}} first'}}, {SCHEMA}}}",
+        "each: {if: steps.first.mood == 'good', foreach: '[1, 2, 3]', "
+        f"prompt: {{user: '{{{{ item.text }}}} {{{{ each }}}}'}}, {SCHEMA}}}",
     )
     made = asyncio.run(compare(loaded(space), jobs(space, A, B), CompareOptions(sample=6)))
     text, page = comparison_text(made), comparison_html(made)
